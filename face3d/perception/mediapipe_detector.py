@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -25,11 +25,14 @@ SEARCH_SIZE = 256
 """Pixels a side of a search window once resampled; twice what the network sees."""
 SEARCH_LEVELS = 4
 """Windows of 1, 1/2, 1/4 and 1/8 of the longest side: faces down to 1/64 of it are found."""
-SEARCH_SCORE = 0.4
+SEARCH_SCORE = 0.5
 """Least score of a candidate in the search; letters and folds of cloth reach 0.65 too, faces on crops of their own do
 0.8 and more, hence the second look."""
-FACE_SCORE = 0.65
+FACE_SCORE = 0.7
 """Least median score of a face over its crops."""
+UPRIGHT_SCORE = 0.86
+"""A face that stands upright scores 0.87 and more, the same face on its side or head at most 0.84: below this, the
+photo is tried in its other three turns too."""
 CROP_SIZE = 512
 """Pixels a side of a crop on which a face is measured."""
 CROP_SCALES = (1.6, 1.8, 2.0, 2.2, 2.4)
@@ -81,13 +84,8 @@ class MediaPipeDetector:
         """All faces of an sRGB image, most prominent first. A photo that lies on its side is turned if need be."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"expected a uint8 image of shape (height, width, 3), got {image.dtype} {image.shape}")
-        for quarter_turns in range(4):
-            faces = self._detect_upright(np.rot90(image, quarter_turns))
-            if faces:
-                height, width = image.shape[:2]
-                faces = [_turned_back(face, quarter_turns, width, height) for face in faces]
-                return by_prominence(faces, width, height)
-        return []
+        with quiet_native_logs():
+            return self._detect_at_any_turn(image)
 
     def close(self) -> None:
         """Free the networks. The next `detect` loads them again."""
@@ -95,11 +93,22 @@ class MediaPipeDetector:
             self._networks.close()
             self._networks = None
 
-    def __enter__(self) -> "MediaPipeDetector":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _detect_at_any_turn(self, image: UInt8[np.ndarray, "height width 3"]) -> list[FaceObservation]:
+        height, width = image.shape[:2]
+        best: list[FaceObservation] = []
+        for quarter_turns in range(4):
+            faces = self._detect_upright(np.rot90(image, quarter_turns))
+            if _best_score(faces) > _best_score(best):
+                best = [_turned_back(face, quarter_turns, width, height) for face in faces]
+            if _best_score(best) > UPRIGHT_SCORE:
+                break
+        return by_prominence(best, width, height)
 
     def _detect_upright(self, pixels: UInt8[np.ndarray, "height width 3"]) -> list[FaceObservation]:
         if self._networks is None:
@@ -118,18 +127,15 @@ class _Networks:
 
     def __init__(self, task_file: Path) -> None:
         finder_model = face_finder_in(task_file)
-        with quiet_native_logs():
-            self._mediapipe = import_mediapipe()
-            try:
-                finder = self._load_finder(finder_model)
-                landmarker = self._load_landmarker(task_file)
-            except (RuntimeError, ValueError, OSError) as error:
-                raise Face3DError(
-                    f"MediaPipe cannot load {task_file} as a face landmarker; use Google's face_landmarker.task."
-                ) from error
-            self._finder, self._landmarker = finder, landmarker
-            self.close = weakref.finalize(self, _close, [finder, landmarker])
-            self._warm_up()
+        self._mediapipe = import_mediapipe()
+        try:
+            self._finder = self._load_finder(finder_model)
+            self._landmarker = self._load_landmarker(task_file)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise Face3DError(
+                f"MediaPipe cannot load {task_file} as a face landmarker; use Google's face_landmarker.task."
+            ) from error
+        self.close = weakref.finalize(self, _close, [self._finder, self._landmarker])
 
     def find(self, image: UInt8[np.ndarray, "height width 3"]) -> Iterator[tuple[Float64[np.ndarray, "4"], float]]:
         """Boxes (x0, y0, x1, y1) in the image's pixels and scores."""
@@ -164,12 +170,6 @@ class _Networks:
         )
         return tasks.vision.FaceLandmarker.create_from_options(options)
 
-    def _warm_up(self) -> None:
-        """MediaPipe's last log lines come with the first image."""
-        blank = np.zeros((SEARCH_SIZE, SEARCH_SIZE, 3), dtype=np.uint8)
-        list(self.find(blank))
-        self.measure(blank)
-
 
 def _search(networks: _Networks, image: Image.Image) -> list[Candidate]:
     """Where faces may be, best first, each once."""
@@ -184,20 +184,20 @@ def _search(networks: _Networks, image: Image.Image) -> list[Candidate]:
 
 
 def _search_windows(image: Image.Image) -> Iterator[tuple[Window, UInt8[np.ndarray, "size size 3"]]]:
-    """The image with a margin as wide again (for faces that fill the frame), then ever smaller windows over it."""
+    """Small windows over the image, then ever larger ones, up to one with a margin for faces that fill the frame."""
     longest = max(image.size)
+    levels = [level for level in range(SEARCH_LEVELS) if level == 0 or longest >= SEARCH_SIZE / 2 * 2**level]
+    small = image
+    for level in reversed(levels):
+        scale = SEARCH_SIZE * 2**level / longest
+        small = small.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+        yield from _windows_of(small, scale)
     yield _cut(image, Window((image.width - 2 * longest) // 2, (image.height - 2 * longest) // 2, 2 * longest))
-    for level in range(SEARCH_LEVELS):
-        side = -(-longest // 2**level)
-        if level > 0 and side < SEARCH_SIZE // 2:
-            return
-        yield from _windows_of(image, side)
 
 
-def _windows_of(image: Image.Image, side: int) -> Iterator[tuple[Window, UInt8[np.ndarray, "size size 3"]]]:
-    """Half overlapping windows that cover the image, cut from one resampled copy of it."""
-    scale = SEARCH_SIZE / side
-    small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+def _windows_of(small: Image.Image, scale: float) -> Iterator[tuple[Window, UInt8[np.ndarray, "size size 3"]]]:
+    """Half overlapping windows that cover an image, cut from a copy of it resampled by the scale."""
+    side = round(SEARCH_SIZE / scale)
     for y in _starts(small.height):
         for x in _starts(small.width):
             pixels = small.crop((x, y, x + SEARCH_SIZE, y + SEARCH_SIZE))
@@ -289,6 +289,10 @@ def _median_face(views: Sequence[FaceObservation], score: float) -> FaceObservat
     }
     middle = views[len(views) // 2]
     return FaceObservation(_extent(landmarks), landmarks, scores, middle.head_transform, score)
+
+
+def _best_score(faces: Sequence[FaceObservation]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def _turned_back(face: FaceObservation, quarter_turns: int, width: int, height: int) -> FaceObservation:
