@@ -1,0 +1,1 @@
+"""What leaves face3d: files that other programs open."""

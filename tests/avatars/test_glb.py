@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import trimesh
+
+from avatars.export import glb
+from morphable import ARKIT_NAMES, Head
+
+
+@pytest.fixture
+def path(head: Head, tmp_path):
+    glb.save(head, tmp_path / "head.glb")
+    return tmp_path / "head.glb"
+
+
+def read_json(path) -> dict:
+    data = path.read_bytes()
+    return json.loads(data[20 : 20 + struct.unpack_from("<I", data, 12)[0]])
+
+
+def test_round_trip_is_exact(head: Head, path) -> None:
+    back = glb.load(path)
+    assert back == head
+    for name in ("identity", "neutral", "expressions", "joints"):
+        assert getattr(back, name).dtype == np.float32
+        assert getattr(back, name).tobytes() == getattr(head, name).tobytes()
+    assert back.provenance == head.provenance
+    assert list(back.textures) == list(head.textures)
+    assert all(np.array_equal(back.textures[name].pixels, head.textures[name].pixels) for name in head.textures)
+
+
+def test_the_same_head_gives_the_same_bytes(head: Head, path, tmp_path) -> None:
+    glb.save(glb.load(path), tmp_path / "again.glb")
+    assert (tmp_path / "again.glb").read_bytes() == path.read_bytes()
+
+
+def test_trimesh_finds_the_head_in_metres(head: Head, model, path) -> None:
+    scene = trimesh.load_scene(path)
+    assert set(model.parts) <= set(scene.graph.nodes_geometry)
+    transform, geometry = scene.graph["head"]
+    assert np.array_equal(transform, np.eye(4))
+    vertices = head.neutral[model.parts["head"].vertices]
+    assert np.allclose(scene.geometry[geometry].bounds, [vertices.min(axis=0), vertices.max(axis=0)])
+
+
+def test_each_moving_part_has_the_52_targets(head: Head, model, path) -> None:
+    meshes = {mesh["name"]: mesh for mesh in read_json(path)["meshes"]}
+    assert list(meshes) == list(model.parts)
+    assert "targets" not in meshes["teeth_upper"]["primitives"][0]
+    for name, mesh in meshes.items():
+        if np.any(head.expressions[:, model.parts[name].vertices]):
+            assert mesh["extras"]["targetNames"] == list(ARKIT_NAMES)
+            assert len(mesh["primitives"][0]["targets"]) == len(mesh["weights"]) == 52
+
+
+def test_joints_stand_where_the_bind_matrices_say(head: Head, path) -> None:
+    document = read_json(path)
+    nodes, skin = document["nodes"], document["skins"][0]
+    assert [nodes[joint]["name"] for joint in skin["joints"]] == [f"{name}_joint" for name in glb.JOINTS]
+
+    def places(node: int, origin: np.ndarray) -> dict[int, np.ndarray]:
+        here = origin + nodes[node].get("translation", 0)
+        children = nodes[node].get("children", [])
+        return {node: here} | {key: at for child in children for key, at in places(child, here).items()}
+
+    world = places(skin["skeleton"], np.zeros(3))
+    assert np.allclose([world[joint] for joint in skin["joints"]], head.joints, atol=1e-9)
+
+
+def test_missing_textures_leave_plain_materials(head: Head, tmp_path) -> None:
+    head.textures.clear()
+    glb.save(head, tmp_path / "plain.glb")
+    assert glb.load(tmp_path / "plain.glb") == head
+    assert not {"textures", "images"} & set(read_json(tmp_path / "plain.glb"))
+
+
+def test_a_head_with_a_2048_skin_stays_under_10_mb(head: Head, tmp_path) -> None:
+    large = replace(head, textures=head.textures | {"head": skin_like(2048), "eyes": skin_like(1024)})
+    glb.save(large, tmp_path / "large.glb")
+    images = sum(len(large.textures[name].encoded) for name in large.textures)
+    assert images < 4e6
+    assert (tmp_path / "large.glb").stat().st_size < 10e6
+
+
+def skin_like(size: int) -> np.ndarray:
+    """Smooth tones under pore-scale grain and sensor noise, as a sharp photo has them."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:size, 0:size] / size
+    tone = 150 + 40 * np.sin(7 * rows) * np.cos(5 * columns)
+    grain = sum(
+        np.kron(random.normal(size=(size // step, size // step)), np.ones((step, step))) * 4 for step in (1, 2, 8, 64)
+    )
+    noise = random.normal(size=(size, size, 3)) * 2
+    return np.clip((tone + grain)[..., None] * [1.0, 0.75, 0.62] + noise, 0, 255).astype(np.uint8)
+
+
+def test_a_failed_write_leaves_what_was_there(head: Head, path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="cannot write .*head.glb: No space left on device"):
+        glb.save(head, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["head.glb"]
+
+
+def test_writing_to_a_missing_folder_is_one_clear_sentence(head: Head, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match="cannot write .*x.glb: No such file or directory"):
+        glb.save(head, tmp_path / "missing" / "x.glb")
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        glb.save(head, tmp_path)
+
+
+def container(document: dict, binary: bytes = b"", *, version: int = 2) -> bytes:
+    text = json.dumps(document).encode()
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    return struct.pack("<4sII", b"glTF", version, 12 + len(chunks)) + chunks
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"", "is not a GLB file"),
+        (b"glTF", "is not a GLB file"),
+        (b"\x89PNG\r\n\x1a\n" * 10, "is not a GLB file"),
+        (container({"asset": {}}), "has no face3d head inside"),
+        (container([1]), "its JSON is not an object"),  # type: ignore[arg-type]
+        (container({"asset": {}}, version=1), "is glTF 1; only glTF 2 can be read"),
+        (container({"extras": {"face3d": {"format": 99}}}), "was written by a later face3d"),
+        (container({"extras": {"face3d": {"format": 1}}}), "is damaged"),
+        (container({"extras": {"face3d": []}}), "is damaged"),
+        (container({"asset": {}})[:-9], "is truncated"),
+        (struct.pack("<4sIII4s", b"glTF", 2, 24, 4000, b"JSON") + b"{}  ", "a chunk ends too early"),
+        (struct.pack("<4sIII4s", b"glTF", 2, 24, 4, b"JSON") + b"{]  ", "its JSON cannot be read"),
+        (struct.pack("<4sIII4s", b"glTF", 2, 20 + 100_000, 100_000, b"JSON") + b"[" * 100_000, "cannot be read"),
+    ],
+)
+def test_bad_files_are_one_clear_sentence(tmp_path, contents: bytes, message: str) -> None:
+    (tmp_path / "bad.glb").write_bytes(contents)
+    with pytest.raises(ValueError, match=message) as caught:
+        glb.load(tmp_path / "bad.glb")
+    assert str(caught.value).startswith(str(tmp_path / "bad.glb"))
+
+
+@pytest.mark.parametrize("huge", [-1, 10**7, 10**15, 10**400, 1e30, "many", None])
+def test_files_that_lie_about_sizes_are_refused(path, huge) -> None:
+    whole = path.read_bytes()
+    document = read_json(path)
+    binary = whole[20 + struct.unpack_from("<I", whole, 12)[0] + 8 :]
+    target = document["meshes"][0]["primitives"][0]["targets"][0]["POSITION"]
+    sparse = next(accessor["sparse"] for accessor in document["accessors"] if "sparse" in accessor)
+    holders = [
+        (document["accessors"][document["meshes"][0]["primitives"][0]["attributes"]["POSITION"]], "count"),
+        (document["accessors"][target], "count"),
+        (document["bufferViews"][document["images"][0]["bufferView"]], "byteLength"),
+        (document["bufferViews"][0], "byteOffset"),
+        (sparse, "count"),
+        (document["meshes"][-1]["extras"]["vertices"], 1),
+    ]
+    for holder, key in holders:
+        honest, holder[key] = holder[key], huge
+        path.write_bytes(container(document, binary))
+        with pytest.raises(ValueError, match="is damaged"):
+            glb.load(path)
+        holder[key] = honest
+
+
+def test_any_flipped_or_missing_byte_is_survived(path) -> None:
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for place in random.integers(12, 20_000, 200):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << random.integers(8)
+        path.write_bytes(broken)
+        try:
+            glb.load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
