@@ -1,0 +1,46 @@
+"""Differentiable rendering of triangle meshes on CPU and CUDA: tensors in, tensors out.
+
+Four primitives (`rasterize`, `interpolate`, `texture`, `antialias`) from which `render_mesh` is composed, a `Camera`,
+lights and colour conversions. World: metres, right-handed, y up. Camera: OpenCV axes. Images: batch, height, width,
+channel, row 0 at the top, linear light.
+"""
+
+from .antialiasing import antialias
+from .camera import Camera
+from .colour import linear_to_srgb, srgb_to_linear
+from .interpolation import interpolate
+from .lighting import (
+    DirectionalLight,
+    EnvironmentLight,
+    Light,
+    PointLight,
+    spherical_harmonics_basis,
+    spherical_harmonics_irradiance,
+    spherical_harmonics_shade,
+)
+from .mesh import RenderResult, render_mesh, vertex_normals
+from .rasterization import Fragments, rasterize
+from .texturing import mipmaps, texture, uv_footprint
+
+__all__ = [
+    "Camera",
+    "DirectionalLight",
+    "EnvironmentLight",
+    "Fragments",
+    "Light",
+    "PointLight",
+    "RenderResult",
+    "antialias",
+    "interpolate",
+    "linear_to_srgb",
+    "mipmaps",
+    "rasterize",
+    "render_mesh",
+    "spherical_harmonics_basis",
+    "spherical_harmonics_irradiance",
+    "spherical_harmonics_shade",
+    "srgb_to_linear",
+    "texture",
+    "uv_footprint",
+    "vertex_normals",
+]

@@ -1,0 +1,968 @@
+"""Warp kernels of the rasterizer: one source for CPU and CUDA, and the function that launches them.
+
+Work is cut into *items*, and every kernel takes `first` and `step`: item = first + tid * step. On CUDA all items go in
+one launch on torch's current stream; on the CPU each thread of a small pool launches its share (Warp runs a CPU launch
+on the calling thread and releases the GIL).
+
+Image kernels cut every image into `bands` of rows and every band into pieces of `segment` columns. On the CPU an item
+is one of `BANDS` whole bands; on CUDA it is a single pixel. Gradients of vertices are accumulated into `slots` private
+copies, one a band on the CPU, so that no two threads share one; the copies are summed in fixed order afterwards. The
+result depends neither on timing nor on the number of threads. On CUDA there is one slot and atomics, so the last bits
+of vertex and texel gradients may differ from run to run.
+
+Screen space: x right, y down, in pixels, the centre of pixel (0, 0) at (0.5, 0.5).
+"""
+
+# ruff: noqa: RUF046, UP018 - in a kernel, int(0) and float(0.0) declare variables; bare literals are constants.
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+import warp as wp
+from torch import Tensor
+
+wp.set_module_options({"enable_backward": False})
+
+BANDS = 16
+"""Bands of rows an image is cut into on the CPU: the unit of parallel work, and the copies of vertex gradients."""
+
+SUBPIXEL_BITS = wp.constant(wp.int32(12))
+"""Vertices are snapped to 1/4096 pixel, so that coverage is decided in exact integer arithmetic."""
+
+GUARD = wp.constant(131072.0)
+"""Largest screen coordinate in pixels: with 12 subpixel bits, edge functions then stay below 2^62."""
+
+UNSEEN = wp.constant(-1.0e30)
+"""Nearness of a vertex that cannot be projected."""
+
+
+class Grid(NamedTuple):
+    """How images are cut into items."""
+
+    items: int
+    bands: int
+    segment: int
+    slots: int
+
+
+def image_grid(batch: int, height: int, width: int, device: torch.device) -> Grid:
+    if device.type == "cpu":
+        return Grid(batch * BANDS, BANDS, width, BANDS)
+    return Grid(batch * height * width, height, 1, 1)
+
+
+def launch(kernel: wp.Kernel, items: int, arguments: Sequence[Any], device: torch.device) -> None:
+    """Run `kernel` over `items`; `arguments` follow `first` and `step`, tensors paired with their Warp element type."""
+    if items == 0:
+        return
+    _compile(device)
+    values = [_array(*a) if isinstance(a, tuple) else a for a in arguments]
+    if device.type != "cpu":
+        stream = wp.stream_from_torch(torch.cuda.current_stream(device))
+        wp.launch(kernel, items, [0, 1, *values], stream=stream)
+        return
+    shares = min(items, torch.get_num_threads())
+
+    def run(share: int) -> None:
+        wp.launch(kernel, (items - share + shares - 1) // shares, [share, shares, *values], device="cpu")
+
+    others = [_pool().submit(run, share) for share in range(1, shares)]
+    run(0)
+    for other in others:
+        other.result()
+
+
+def _array(tensor: Tensor, dtype: Any) -> Any:
+    return wp.from_torch(tensor, dtype=dtype, requires_grad=False, return_ctype=True)
+
+
+@cache
+def _compile(device: torch.device) -> None:
+    wp.config.log_level = max(wp.config.log_level, wp.LOG_ERROR)
+    wp.load_module(__name__, device=str(device))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="renderers")
+
+
+@wp.func
+def locate(item: int, bands: int, segment: int, height: int, width: int):
+    """Item → (image, first row, end row, first column, end column, band)."""
+    segments = (width + segment - 1) // segment
+    rows = (height + bands - 1) // bands
+    x = (item % segments) * segment
+    band = (item // segments) % bands
+    y = band * rows
+    return item // segments // bands, y, wp.min(y + rows, height), x, wp.min(x + segment, width), band
+
+
+# Rasterization
+
+
+@wp.kernel
+def project_vertices(
+    first: int,
+    step: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    snapped: wp.array2d(dtype=wp.vec2i),
+    nearness: wp.array2d(dtype=wp.float32),
+):
+    """Clip space → fixed-point screen position, and nearness (w - z) / w: affine on screen, 0 at the far plane."""
+    item = first + wp.tid() * step
+    count = clip.shape[1]
+    chunk = (count + 3) // 4
+    b = item // 4
+    begin = (item % 4) * chunk
+    for v in range(begin, wp.min(begin + chunk, count)):
+        p = clip[b, v]
+        near = UNSEEN
+        if p[3] > 0.0 and p[2] >= -p[3]:
+            x = (0.5 + 0.5 * p[0] / p[3]) * float(width)
+            y = (0.5 - 0.5 * p[1] / p[3]) * float(height)
+            if wp.abs(x) < GUARD and wp.abs(y) < GUARD:
+                near = (p[3] - p[2]) / p[3]
+                scale = float(1 << SUBPIXEL_BITS)
+                snapped[b, v] = wp.vec2i(int(wp.rint(x * scale)), int(wp.rint(y * scale)))
+        nearness[b, v] = near
+
+
+@wp.func
+def edge_function(a: wp.vec2i, b: wp.vec2i, x: wp.int64, y: wp.int64):
+    """Twice the area of (a, b, point), less one where the top-left rule gives a point on the edge to the neighbour."""
+    dx = wp.int64(b[0] - a[0])
+    dy = wp.int64(b[1] - a[1])
+    value = dx * (y - wp.int64(a[1])) - dy * (x - wp.int64(a[0]))
+    if dy > wp.int64(0) or (dy == wp.int64(0) and dx < wp.int64(0)):
+        value -= wp.int64(1)
+    return value
+
+
+@wp.func
+def draw_triangle(
+    b: int,
+    t: int,
+    y_first: int,
+    y_end: int,
+    width: int,
+    height: int,
+    triangles: wp.array(dtype=wp.vec3i),
+    snapped: wp.array2d(dtype=wp.vec2i),
+    nearness: wp.array2d(dtype=wp.float32),
+    keys: wp.array(dtype=wp.uint64),
+):
+    """Depth-test the pixels of one triangle in rows [y_first, y_end).
+
+    A key is the bits of the nearness above the complement of the triangle's index: the largest key is the nearest
+    triangle, and of equally near ones the first in the list.
+    """
+    ids = triangles[t]
+    p0 = snapped[b, ids[0]]
+    p1 = snapped[b, ids[1]]
+    p2 = snapped[b, ids[2]]
+    half = 1 << (SUBPIXEL_BITS - 1)
+    ya = wp.max((wp.min(p0[1], wp.min(p1[1], p2[1])) + half - 1) >> SUBPIXEL_BITS, y_first)
+    yb = wp.min((wp.max(p0[1], wp.max(p1[1], p2[1])) + half) >> SUBPIXEL_BITS, y_end)
+    if ya >= yb:
+        return
+    xa = wp.max((wp.min(p0[0], wp.min(p1[0], p2[0])) + half - 1) >> SUBPIXEL_BITS, 0)
+    xb = wp.min((wp.max(p0[0], wp.max(p1[0], p2[0])) + half) >> SUBPIXEL_BITS, width)
+    if xa >= xb:
+        return
+    q0 = nearness[b, ids[0]]
+    q1 = nearness[b, ids[1]]
+    q2 = nearness[b, ids[2]]
+    if wp.min(q0, wp.min(q1, q2)) == UNSEEN:
+        return
+    area = wp.int64(p1[0] - p0[0]) * wp.int64(p2[1] - p0[1]) - wp.int64(p2[0] - p0[0]) * wp.int64(p1[1] - p0[1])
+    if area == wp.int64(0):
+        return
+    if area < wp.int64(0):
+        p1, p2 = p2, p1
+        q1, q2 = q2, q1
+        area = -area
+    slope1 = (q1 - q0) / float(area)
+    slope2 = (q2 - q0) / float(area)
+    x = wp.int64((xa << SUBPIXEL_BITS) + half)
+    y = wp.int64((ya << SUBPIXEL_BITS) + half)
+    e0 = edge_function(p1, p2, x, y)
+    e1 = edge_function(p2, p0, x, y)
+    e2 = edge_function(p0, p1, x, y)
+    unit = wp.int64(half + half)
+    right0 = wp.int64(p1[1] - p2[1]) * unit
+    right1 = wp.int64(p2[1] - p0[1]) * unit
+    right2 = wp.int64(p0[1] - p1[1]) * unit
+    down0 = wp.int64(p2[0] - p1[0]) * unit
+    down1 = wp.int64(p0[0] - p2[0]) * unit
+    down2 = wp.int64(p1[0] - p0[0]) * unit
+    index = wp.uint64(0xFFFFFFFF) - wp.uint64(t)
+    for row in range(ya, yb):
+        f0 = e0
+        f1 = e1
+        f2 = e2
+        line = (b * height + row) * width
+        for column in range(xa, xb):
+            if (f0 | f1 | f2) >= wp.int64(0):
+                q = q0 + slope1 * float(f1) + slope2 * float(f2)
+                if q > 0.0:
+                    key = (wp.uint64(wp.cast(q, wp.uint32)) << wp.uint64(32)) | index
+                    wp.atomic_max(keys, line + column, key)
+            f0 += right0
+            f1 += right1
+            f2 += right2
+        e0 += down0
+        e1 += down1
+        e2 += down2
+
+
+@wp.kernel
+def draw(
+    first: int,
+    step: int,
+    bands: int,
+    span: int,
+    height: int,
+    width: int,
+    triangles: wp.array(dtype=wp.vec3i),
+    snapped: wp.array2d(dtype=wp.vec2i),
+    nearness: wp.array2d(dtype=wp.float32),
+    keys: wp.array(dtype=wp.uint64),
+):
+    """Item = (image, band, group of `span` triangles)."""
+    item = first + wp.tid() * step
+    count = triangles.shape[0]
+    groups = (count + span - 1) // span
+    begin = (item % groups) * span
+    band = (item // groups) % bands
+    b = item // groups // bands
+    rows = (height + bands - 1) // bands
+    for t in range(begin, wp.min(begin + span, count)):
+        draw_triangle(
+            b, t, band * rows, wp.min((band + 1) * rows, height), width, height, triangles, snapped, nearness, keys
+        )
+
+
+@wp.func
+def ndc(x: int, y: int, width: int, height: int):
+    return wp.vec2(
+        2.0 * (float(x) + 0.5) / float(width) - 1.0,
+        1.0 - 2.0 * (float(y) + 0.5) / float(height),
+    )
+
+
+@wp.func
+def seen_from(f: wp.vec2, p: wp.vec4):
+    """Homogeneous position of a vertex relative to the pixel: (x - f_x w, y - f_y w)."""
+    return wp.vec2(p[0] - f[0] * p[3], p[1] - f[1] * p[3])
+
+
+@wp.func
+def cross2(a: wp.vec2, b: wp.vec2):
+    return a[0] * b[1] - a[1] * b[0]
+
+
+@wp.func
+def homogeneous_areas(f: wp.vec2, p0: wp.vec4, p1: wp.vec4, p2: wp.vec4):
+    """Areas proportional to the perspective-correct barycentrics (Olano & Greer 1997).
+
+    Made positive, and clamped at zero where snapping let a pixel just outside the exact triangle be covered.
+    """
+    d0 = seen_from(f, p0)
+    d1 = seen_from(f, p1)
+    d2 = seen_from(f, p2)
+    a = wp.vec3(cross2(d1, d2), cross2(d2, d0), cross2(d0, d1))
+    sign = wp.sign(a[0] + a[1] + a[2])
+    return wp.vec3(wp.max(sign * a[0], 0.0), wp.max(sign * a[1], 0.0), wp.max(sign * a[2], 0.0)), sign
+
+
+@wp.kernel
+def resolve(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    keys: wp.array(dtype=wp.uint64),
+    triangle: wp.array(dtype=wp.int32),
+    barycentric: wp.array(dtype=wp.vec3),
+    depth: wp.array(dtype=wp.float32),
+):
+    """Keys → triangle index, perspective-correct barycentrics and depth of each pixel."""
+    b, y0, y1, x0, x1, _band = locate(first + wp.tid() * step, bands, segment, height, width)
+    current = int(-1)
+    p0 = wp.vec4()
+    p1 = wp.vec4()
+    p2 = wp.vec4()
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            key = keys[pixel]
+            if key == wp.uint64(0):
+                triangle[pixel] = -1
+                barycentric[pixel] = wp.vec3()
+                depth[pixel] = 0.0
+            else:
+                t = int(wp.uint64(0xFFFFFFFF) - (key & wp.uint64(0xFFFFFFFF)))
+                if t != current:
+                    ids = triangles[t]
+                    p0 = clip[b, ids[0]]
+                    p1 = clip[b, ids[1]]
+                    p2 = clip[b, ids[2]]
+                    current = t
+                a, _sign = homogeneous_areas(ndc(x, y, width, height), p0, p1, p2)
+                weights = a / wp.max(a[0] + a[1] + a[2], 1.0e-37)
+                triangle[pixel] = t
+                barycentric[pixel] = weights
+                depth[pixel] = weights[0] * p0[3] + weights[1] * p1[3] + weights[2] * p2[3]
+
+
+@wp.kernel
+def rasterize_backward(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    slots: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    triangle: wp.array(dtype=wp.int32),
+    barycentric_gradient: wp.array(dtype=wp.vec3),
+    depth_gradient: wp.array(dtype=wp.float32),
+    clip_gradient: wp.array3d(dtype=wp.vec4),
+):
+    """Gradients of barycentrics and depth → gradients of clip positions (x, y, w)."""
+    b, y0, y1, x0, x1, band = locate(first + wp.tid() * step, bands, segment, height, width)
+    slot = band % slots
+    current = int(-1)
+    ids = wp.vec3i()
+    p0 = wp.vec4()
+    p1 = wp.vec4()
+    p2 = wp.vec4()
+    g0 = wp.vec4()
+    g1 = wp.vec4()
+    g2 = wp.vec4()
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            t = triangle[pixel]
+            if t >= 0:
+                if t != current:
+                    if current >= 0:
+                        wp.atomic_add(clip_gradient, slot, b, ids[0], g0)
+                        wp.atomic_add(clip_gradient, slot, b, ids[1], g1)
+                        wp.atomic_add(clip_gradient, slot, b, ids[2], g2)
+                    ids = triangles[t]
+                    p0 = clip[b, ids[0]]
+                    p1 = clip[b, ids[1]]
+                    p2 = clip[b, ids[2]]
+                    g0 = wp.vec4()
+                    g1 = wp.vec4()
+                    g2 = wp.vec4()
+                    current = t
+                f = ndc(x, y, width, height)
+                a, sign = homogeneous_areas(f, p0, p1, p2)
+                total = wp.max(a[0] + a[1] + a[2], 1.0e-37)
+                weights = a / total
+                gd = depth_gradient[pixel]
+                gb = barycentric_gradient[pixel] + gd * wp.vec3(p0[3], p1[3], p2[3])
+                ga = (gb - wp.vec3(wp.dot(gb, weights))) * (sign / total)
+                ga = wp.vec3(
+                    wp.where(a[0] > 0.0, ga[0], 0.0),
+                    wp.where(a[1] > 0.0, ga[1], 0.0),
+                    wp.where(a[2] > 0.0, ga[2], 0.0),
+                )
+                d0 = seen_from(f, p0)
+                d1 = seen_from(f, p1)
+                d2 = seen_from(f, p2)
+                h0 = ga[2] * wp.vec2(d1[1], -d1[0]) - ga[1] * wp.vec2(d2[1], -d2[0])
+                h1 = ga[0] * wp.vec2(d2[1], -d2[0]) - ga[2] * wp.vec2(d0[1], -d0[0])
+                h2 = ga[1] * wp.vec2(d0[1], -d0[0]) - ga[0] * wp.vec2(d1[1], -d1[0])
+                g0 += wp.vec4(h0[0], h0[1], 0.0, gd * weights[0] - wp.dot(h0, f))
+                g1 += wp.vec4(h1[0], h1[1], 0.0, gd * weights[1] - wp.dot(h1, f))
+                g2 += wp.vec4(h2[0], h2[1], 0.0, gd * weights[2] - wp.dot(h2, f))
+    if current >= 0:
+        wp.atomic_add(clip_gradient, slot, b, ids[0], g0)
+        wp.atomic_add(clip_gradient, slot, b, ids[1], g1)
+        wp.atomic_add(clip_gradient, slot, b, ids[2], g2)
+
+
+# Interpolation
+
+
+@wp.kernel
+def interpolate_forward(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    height: int,
+    width: int,
+    attributes: wp.array3d(dtype=wp.float32),
+    triangles: wp.array(dtype=wp.vec3i),
+    triangle: wp.array(dtype=wp.int32),
+    barycentric: wp.array(dtype=wp.vec3),
+    output: wp.array2d(dtype=wp.float32),
+):
+    b, y0, y1, x0, x1, _band = locate(first + wp.tid() * step, bands, segment, height, width)
+    channels = attributes.shape[2]
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            t = triangle[pixel]
+            if t >= 0:
+                ids = triangles[t]
+                weights = barycentric[pixel]
+                for c in range(channels):
+                    output[pixel, c] = (
+                        weights[0] * attributes[b, ids[0], c]
+                        + weights[1] * attributes[b, ids[1], c]
+                        + weights[2] * attributes[b, ids[2], c]
+                    )
+            else:
+                for c in range(channels):
+                    output[pixel, c] = 0.0
+
+
+@wp.kernel
+def interpolate_backward(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    slots: int,
+    height: int,
+    width: int,
+    attributes: wp.array3d(dtype=wp.float32),
+    triangles: wp.array(dtype=wp.vec3i),
+    triangle: wp.array(dtype=wp.int32),
+    barycentric: wp.array(dtype=wp.vec3),
+    output_gradient: wp.array2d(dtype=wp.float32),
+    attribute_gradient: wp.array4d(dtype=wp.float32),
+    barycentric_gradient: wp.array(dtype=wp.vec3),
+):
+    """Gradients to barycentrics always; to attributes where `attribute_gradient` is not empty."""
+    b, y0, y1, x0, x1, band = locate(first + wp.tid() * step, bands, segment, height, width)
+    slot = band % slots
+    channels = attributes.shape[2]
+    wanted = attribute_gradient.shape[0] > 0
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            t = triangle[pixel]
+            gradient = wp.vec3()
+            if t >= 0:
+                ids = triangles[t]
+                weights = barycentric[pixel]
+                for c in range(channels):
+                    g = output_gradient[pixel, c]
+                    gradient += g * wp.vec3(
+                        attributes[b, ids[0], c], attributes[b, ids[1], c], attributes[b, ids[2], c]
+                    )
+                    if wanted:
+                        wp.atomic_add(attribute_gradient, slot, b, ids[0], c, g * weights[0])
+                        wp.atomic_add(attribute_gradient, slot, b, ids[1], c, g * weights[1])
+                        wp.atomic_add(attribute_gradient, slot, b, ids[2], c, g * weights[2])
+            barycentric_gradient[pixel] = gradient
+
+
+# Texture
+
+
+@wp.kernel
+def footprint(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    uv: wp.array2d(dtype=wp.vec2),
+    uv_triangles: wp.array(dtype=wp.vec3i),
+    triangle: wp.array(dtype=wp.int32),
+    output: wp.array(dtype=wp.vec4),
+):
+    """(du/dx, du/dy, dv/dx, dv/dy) per pixel, x right and y down: the derivative of the quotient a_i / (sum a)."""
+    b, y0, y1, x0, x1, _band = locate(first + wp.tid() * step, bands, segment, height, width)
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            t = triangle[pixel]
+            value = wp.vec4()
+            if t >= 0:
+                ids = triangles[t]
+                p0 = clip[b, ids[0]]
+                p1 = clip[b, ids[1]]
+                p2 = clip[b, ids[2]]
+                f = ndc(x, y, width, height)
+                d0 = seen_from(f, p0)
+                d1 = seen_from(f, p1)
+                d2 = seen_from(f, p2)
+                a = wp.vec3(cross2(d1, d2), cross2(d2, d0), cross2(d0, d1))
+                total = a[0] + a[1] + a[2]
+                ax = wp.vec3(
+                    p2[3] * d1[1] - p1[3] * d2[1], p0[3] * d2[1] - p2[3] * d0[1], p1[3] * d0[1] - p0[3] * d1[1]
+                )
+                ay = wp.vec3(
+                    p1[3] * d2[0] - p2[3] * d1[0], p2[3] * d0[0] - p0[3] * d2[0], p0[3] * d1[0] - p1[3] * d0[0]
+                )
+                wx = (ax - a * ((ax[0] + ax[1] + ax[2]) / total)) * (2.0 / (total * float(width)))
+                wy = (ay - a * ((ay[0] + ay[1] + ay[2]) / total)) * (-2.0 / (total * float(height)))
+                corners = uv_triangles[t]
+                dx = wx[0] * uv[b, corners[0]] + wx[1] * uv[b, corners[1]] + wx[2] * uv[b, corners[2]]
+                dy = wy[0] * uv[b, corners[0]] + wy[1] * uv[b, corners[1]] + wy[2] * uv[b, corners[2]]
+                value = wp.vec4(dx[0], dy[0], dx[1], dy[1])
+            output[pixel] = value
+
+
+@wp.func
+def wrapped(i: int, count: int, repeat: int):
+    if repeat != 0:
+        return ((i % count) + count) % count
+    return wp.clamp(i, 0, count - 1)
+
+
+@wp.func
+def taps(uv: wp.vec2, level: int, texture_height: int, texture_width: int, repeat: int):
+    """The four texels around `uv` in one level of the pyramid, as indices into it, and the bilinear fractions."""
+    offset = int(0)
+    h = texture_height
+    w = texture_width
+    for _ in range(level):
+        offset += h * w
+        h = h // 2
+        w = w // 2
+    s = uv[0] * float(w) - 0.5
+    t = uv[1] * float(h) - 0.5
+    left = int(wp.floor(s))
+    top = int(wp.floor(t))
+    xa = wrapped(left, w, repeat)
+    xb = wrapped(left + 1, w, repeat)
+    ya = offset + wrapped(top, h, repeat) * w
+    yb = offset + wrapped(top + 1, h, repeat) * w
+    return wp.vec4i(ya + xa, ya + xb, yb + xa, yb + xb), s - float(left), t - float(top), w, h
+
+
+@wp.kernel
+def texture_forward(
+    first: int,
+    step: int,
+    span: int,
+    texture_height: int,
+    texture_width: int,
+    repeat: int,
+    pyramid: wp.array3d(dtype=wp.float32),
+    uv: wp.array2d(dtype=wp.vec2),
+    level: wp.array2d(dtype=wp.float32),
+    output: wp.array3d(dtype=wp.float32),
+):
+    """Item = group of `span` samples of one image. No `level` (empty) means the full resolution."""
+    samples = uv.shape[1]
+    groups = (samples + span - 1) // span
+    item = first + wp.tid() * step
+    b = item // groups
+    begin = (item % groups) * span
+    for i in range(begin, wp.min(begin + span, samples)):
+        fine = int(0)
+        blend = float(0.0)
+        if level.shape[0] > 0:
+            fine = int(level[b, i])
+            blend = level[b, i] - float(fine)
+        at, fx, fy, _w, _h = taps(uv[b, i], fine, texture_height, texture_width, repeat)
+        for c in range(output.shape[2]):
+            top = (1.0 - fx) * pyramid[b, at[0], c] + fx * pyramid[b, at[1], c]
+            bottom = (1.0 - fx) * pyramid[b, at[2], c] + fx * pyramid[b, at[3], c]
+            output[b, i, c] = (1.0 - blend) * ((1.0 - fy) * top + fy * bottom)
+        if blend > 0.0:
+            at, fx, fy, _w, _h = taps(uv[b, i], fine + 1, texture_height, texture_width, repeat)
+            for c in range(output.shape[2]):
+                top = (1.0 - fx) * pyramid[b, at[0], c] + fx * pyramid[b, at[1], c]
+                bottom = (1.0 - fx) * pyramid[b, at[2], c] + fx * pyramid[b, at[3], c]
+                output[b, i, c] = output[b, i, c] + blend * ((1.0 - fy) * top + fy * bottom)
+
+
+@wp.kernel
+def texture_backward_uv(
+    first: int,
+    step: int,
+    span: int,
+    texture_height: int,
+    texture_width: int,
+    repeat: int,
+    pyramid: wp.array3d(dtype=wp.float32),
+    uv: wp.array2d(dtype=wp.vec2),
+    level: wp.array2d(dtype=wp.float32),
+    output_gradient: wp.array3d(dtype=wp.float32),
+    uv_gradient: wp.array2d(dtype=wp.vec2),
+):
+    samples = uv.shape[1]
+    groups = (samples + span - 1) // span
+    item = first + wp.tid() * step
+    b = item // groups
+    begin = (item % groups) * span
+    for i in range(begin, wp.min(begin + span, samples)):
+        fine = int(0)
+        blend = float(0.0)
+        if level.shape[0] > 0:
+            fine = int(level[b, i])
+            blend = level[b, i] - float(fine)
+        gradient = wp.vec2()
+        for k in range(2):
+            weight = wp.where(k == 0, 1.0 - blend, blend)
+            if weight > 0.0:
+                at, fx, fy, w, h = taps(uv[b, i], fine + k, texture_height, texture_width, repeat)
+                for c in range(output_gradient.shape[2]):
+                    g = weight * output_gradient[b, i, c]
+                    t0 = pyramid[b, at[0], c]
+                    t1 = pyramid[b, at[1], c]
+                    t2 = pyramid[b, at[2], c]
+                    t3 = pyramid[b, at[3], c]
+                    gradient += g * wp.vec2(
+                        float(w) * ((1.0 - fy) * (t1 - t0) + fy * (t3 - t2)),
+                        float(h) * ((1.0 - fx) * (t2 - t0) + fx * (t3 - t1)),
+                    )
+        uv_gradient[b, i] = gradient
+
+
+@wp.func
+def add_texel(
+    pyramid_gradient: wp.array3d(dtype=wp.float32),
+    output_gradient: wp.array3d(dtype=wp.float32),
+    b: int,
+    i: int,
+    texel: int,
+    weight: float,
+    begin: int,
+    end: int,
+):
+    if texel >= begin and texel < end:
+        for c in range(output_gradient.shape[2]):
+            wp.atomic_add(pyramid_gradient, b, texel, c, weight * output_gradient[b, i, c])
+
+
+@wp.kernel
+def texture_backward_texels(
+    first: int,
+    step: int,
+    owners: int,
+    span: int,
+    texture_height: int,
+    texture_width: int,
+    repeat: int,
+    uv: wp.array2d(dtype=wp.vec2),
+    level: wp.array2d(dtype=wp.float32),
+    output_gradient: wp.array3d(dtype=wp.float32),
+    pyramid_gradient: wp.array3d(dtype=wp.float32),
+):
+    """Item = (image, owner, group of samples). An owner reads the samples in order and adds to its own texels only: on
+    the CPU no two threads write the same texel, and each texel adds up in the order of the samples."""
+    samples = uv.shape[1]
+    groups = (samples + span - 1) // span
+    item = first + wp.tid() * step
+    first_sample = (item % groups) * span
+    owner = (item // groups) % owners
+    b = item // groups // owners
+    share = (pyramid_gradient.shape[1] + owners - 1) // owners
+    begin = owner * share
+    end = begin + share
+    for i in range(first_sample, wp.min(first_sample + span, samples)):
+        fine = int(0)
+        blend = float(0.0)
+        if level.shape[0] > 0:
+            fine = int(level[b, i])
+            blend = level[b, i] - float(fine)
+        for k in range(2):
+            weight = wp.where(k == 0, 1.0 - blend, blend)
+            if weight > 0.0:
+                at, fx, fy, _w, _h = taps(uv[b, i], fine + k, texture_height, texture_width, repeat)
+                add_texel(pyramid_gradient, output_gradient, b, i, at[0], weight * (1.0 - fx) * (1.0 - fy), begin, end)
+                add_texel(pyramid_gradient, output_gradient, b, i, at[1], weight * fx * (1.0 - fy), begin, end)
+                add_texel(pyramid_gradient, output_gradient, b, i, at[2], weight * (1.0 - fx) * fy, begin, end)
+                add_texel(pyramid_gradient, output_gradient, b, i, at[3], weight * fx * fy, begin, end)
+
+
+# Antialiasing (Laine et al. 2020, section 3.5)
+
+
+@wp.func
+def on_screen(p: wp.vec4, width: int, height: int):
+    return wp.vec2((0.5 + 0.5 * p[0] / p[3]) * float(width), (0.5 - 0.5 * p[1] / p[3]) * float(height))
+
+
+@wp.func
+def folds(edge: wp.vec2, inner: wp.vec2, outer: wp.vec2):
+    """Whether both sides of an edge lie on the same side of it on screen."""
+    return cross2(edge, inner) * cross2(edge, outer) >= 0.0
+
+
+@wp.kernel
+def find_silhouettes(
+    first: int,
+    step: int,
+    span: int,
+    width: int,
+    height: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    opposite: wp.array(dtype=wp.vec3i),
+    silhouettes: wp.array2d(dtype=wp.int32),
+):
+    """Bit k of a triangle's mask: its edge opposite corner k is an outline seen from the camera.
+
+    That is an edge with nothing drawn beyond it, or one where the surface folds back.
+    """
+    count = triangles.shape[0]
+    groups = (count + span - 1) // span
+    item = first + wp.tid() * step
+    b = item // groups
+    begin = (item % groups) * span
+    for t in range(begin, wp.min(begin + span, count)):
+        mask = int(0)
+        ids = triangles[t]
+        p0 = clip[b, ids[0]]
+        p1 = clip[b, ids[1]]
+        p2 = clip[b, ids[2]]
+        if wp.min(p0[3], wp.min(p1[3], p2[3])) > 0.0:
+            s0 = on_screen(p0, width, height)
+            s1 = on_screen(p1, width, height)
+            s2 = on_screen(p2, width, height)
+            others = opposite[t]
+            for k in range(3):
+                origin = s1
+                end = s2
+                inner = s0
+                if k == 1:
+                    origin = s2
+                    end = s0
+                    inner = s1
+                if k == 2:
+                    origin = s0
+                    end = s1
+                    inner = s2
+                outline = bool(True)
+                if others[k] >= 0:
+                    q = clip[b, others[k]]
+                    if q[3] > 0.0:
+                        outline = folds(end - origin, inner - origin, on_screen(q, width, height) - origin)
+                if outline:
+                    mask += 1 << k
+        silhouettes[b, t] = mask
+
+
+@wp.func
+def nearer(t: int, depth: float, other_t: int, other_depth: float):
+    """Whether the first of two pixels that see different triangles is the one in front."""
+    return other_t < 0 or (t >= 0 and depth <= other_depth)
+
+
+@wp.func
+def along(s: wp.vec2, centre: wp.vec2, vertical: int, direction: float):
+    """Screen position → (distance from the pixel centre towards its neighbour, distance across)."""
+    d = s - centre
+    if vertical != 0:
+        return wp.vec2(d[1] * direction, d[0])
+    return wp.vec2(d[0] * direction, d[1])
+
+
+@wp.func
+def crossing(
+    mask: int,
+    ids: wp.vec3i,
+    b: int,
+    centre: wp.vec2,
+    vertical: int,
+    direction: float,
+    width: int,
+    height: int,
+    clip: wp.array2d(dtype=wp.vec4),
+):
+    """Where an outline of the triangle cuts the unit step from the pixel centre: (edge, distance); edge -1 if none."""
+    found = int(-1)
+    distance = float(0.0)
+    for k in range(3):
+        if (mask >> k) & 1 == 1 and found < 0:
+            i = along(on_screen(clip[b, ids[(k + 1) % 3]], width, height), centre, vertical, direction)
+            j = along(on_screen(clip[b, ids[(k + 2) % 3]], width, height), centre, vertical, direction)
+            if (i[1] < 0.0) != (j[1] < 0.0):
+                s = cross2(i, j) / (j[1] - i[1])
+                if s >= 0.0 and s <= 1.0:
+                    found = k
+                    distance = s
+    return found, distance
+
+
+@wp.func
+def pair_blend(
+    b: int,
+    x: int,
+    y: int,
+    vertical: int,
+    direction: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    silhouettes: wp.array2d(dtype=wp.int32),
+    triangle: wp.array(dtype=wp.int32),
+    depth: wp.array(dtype=wp.float32),
+):
+    """Blend between pixel (x, y) and the next one in `direction`.
+
+    Returns: the neighbour's index, or -1 if there is nothing to blend; distance - 1/2 of the outline from the centre
+    of the pixel in front (positive: it reaches into the one behind, which takes that share of its colour); whether
+    (x, y) is in front; the outline's edge.
+    """
+    nx = x + direction * (1 - vertical)
+    ny = y + direction * vertical
+    if nx < 0 or ny < 0 or nx >= width or ny >= height:
+        return -1, 0.0, True, -1
+    pixel = (b * height + y) * width + x
+    neighbour = (b * height + ny) * width + nx
+    t = triangle[pixel]
+    other = triangle[neighbour]
+    if t == other:
+        return -1, 0.0, True, -1
+    front = nearer(t, depth[pixel], other, depth[neighbour])
+    owner = t
+    px = x
+    py = y
+    sign = float(direction)
+    if not front:
+        owner = other
+        px = nx
+        py = ny
+        sign = -sign
+    mask = silhouettes[b, owner]
+    if mask == 0:
+        return -1, 0.0, True, -1
+    centre = wp.vec2(float(px) + 0.5, float(py) + 0.5)
+    edge, distance = crossing(mask, triangles[owner], b, centre, vertical, sign, width, height, clip)
+    if edge < 0:
+        return -1, 0.0, True, -1
+    return neighbour, distance - 0.5, front, edge
+
+
+@wp.kernel
+def antialias_forward(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    silhouettes: wp.array2d(dtype=wp.int32),
+    triangle: wp.array(dtype=wp.int32),
+    depth: wp.array(dtype=wp.float32),
+    image: wp.array2d(dtype=wp.float32),
+    output: wp.array2d(dtype=wp.float32),
+):
+    """`output` starts as a copy of `image`; each pixel gathers from its four neighbours."""
+    b, y0, y1, x0, x1, _band = locate(first + wp.tid() * step, bands, segment, height, width)
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            for k in range(4):
+                neighbour, blend, front, _edge = pair_blend(
+                    b, x, y, k // 2, 1 - 2 * (k % 2), height, width, clip, triangles, silhouettes, triangle, depth
+                )
+                if neighbour >= 0 and (blend > 0.0) != front:
+                    for c in range(image.shape[1]):
+                        output[pixel, c] = output[pixel, c] + wp.abs(blend) * (image[neighbour, c] - image[pixel, c])
+
+
+@wp.func
+def screen_to_clip(g: wp.vec2, p: wp.vec4, width: int, height: int):
+    gx = 0.5 * float(width) * g[0] / p[3]
+    gy = -0.5 * float(height) * g[1] / p[3]
+    return wp.vec4(gx, gy, 0.0, -(gx * p[0] + gy * p[1]) / p[3])
+
+
+@wp.kernel
+def antialias_backward(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    slots: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    silhouettes: wp.array2d(dtype=wp.int32),
+    triangle: wp.array(dtype=wp.int32),
+    depth: wp.array(dtype=wp.float32),
+    image: wp.array2d(dtype=wp.float32),
+    output_gradient: wp.array2d(dtype=wp.float32),
+    image_gradient: wp.array2d(dtype=wp.float32),
+    clip_gradient: wp.array3d(dtype=wp.vec4),
+):
+    """`image_gradient` starts as a copy of `output_gradient`.
+
+    The image's part is gathered by each pixel from its four neighbours; the outline's part is added by the left or
+    upper pixel of each pair: the blend moves by the difference of the two colours for each pixel the edge moves.
+    """
+    b, y0, y1, x0, x1, band = locate(first + wp.tid() * step, bands, segment, height, width)
+    slot = band % slots
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            for k in range(4):
+                vertical = k // 2
+                direction = 1 - 2 * (k % 2)
+                neighbour, blend, front, edge = pair_blend(
+                    b, x, y, vertical, direction, height, width, clip, triangles, silhouettes, triangle, depth
+                )
+                if neighbour >= 0:
+                    receives = (blend > 0.0) != front
+                    slope = float(0.0)
+                    for c in range(image.shape[1]):
+                        if receives:
+                            g = output_gradient[pixel, c]
+                            image_gradient[pixel, c] = image_gradient[pixel, c] - wp.abs(blend) * g
+                        else:
+                            g = output_gradient[neighbour, c]
+                            image_gradient[pixel, c] = image_gradient[pixel, c] + wp.abs(blend) * g
+                        slope += g * (image[pixel, c] - image[neighbour, c])
+                    if direction > 0:
+                        sign = float(1.0)
+                        owner = triangle[pixel]
+                        centre = wp.vec2(float(x) + 0.5, float(y) + 0.5)
+                        if not front:
+                            slope = -slope
+                            sign = -1.0
+                            owner = triangle[neighbour]
+                            centre += wp.vec2(float(1 - vertical), float(vertical))
+                        ids = triangles[owner]
+                        vi = ids[(edge + 1) % 3]
+                        vj = ids[(edge + 2) % 3]
+                        pi = clip[b, vi]
+                        pj = clip[b, vj]
+                        i = along(on_screen(pi, width, height), centre, vertical, sign)
+                        j = along(on_screen(pj, width, height), centre, vertical, sign)
+                        s = blend + 0.5
+                        scale = slope / (j[1] - i[1])
+                        gi = scale * wp.vec2(j[1], s - j[0])
+                        gj = scale * wp.vec2(-i[1], i[0] - s)
+                        if vertical != 0:
+                            gi = wp.vec2(gi[1], gi[0] * sign)
+                            gj = wp.vec2(gj[1], gj[0] * sign)
+                        else:
+                            gi = wp.vec2(gi[0] * sign, gi[1])
+                            gj = wp.vec2(gj[0] * sign, gj[1])
+                        wp.atomic_add(clip_gradient, slot, b, vi, screen_to_clip(gi, pi, width, height))
+                        wp.atomic_add(clip_gradient, slot, b, vj, screen_to_clip(gj, pj, width, height))

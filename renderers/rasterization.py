@@ -1,0 +1,140 @@
+"""Which triangle each pixel sees, and where on it."""
+
+from typing import Literal, NamedTuple
+
+import torch
+import warp as wp
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from . import kernels
+from .topology import prepare
+
+Backend = Literal["warp", "pytorch3d", "nvdiffrast"]
+
+
+class Fragments(NamedTuple):
+    """What each pixel sees.
+
+    Attributes:
+        triangle: index of the nearest triangle, -1 on the background.
+        barycentric: perspective-correct weights of its three corners; 0 on the background.
+        depth: clip w interpolated, which for a `Camera` is the camera z in metres; 0 on the background.
+    """
+
+    triangle: Int[Tensor, "batch height width"]
+    barycentric: Float[Tensor, "batch height width 3"]
+    depth: Float[Tensor, "batch height width"]
+
+
+def rasterize(
+    clip: Float[Tensor, "batch vertex 4"],
+    triangles: Int[Tensor, "triangle 3"],
+    resolution: tuple[int, int],
+    *,
+    backend: Backend = "warp",
+) -> Fragments:
+    """Find the nearest triangle at every pixel centre, and the point on it.
+
+    Both sides of a triangle are drawn. Vertices are snapped to 1/4096 pixel and coverage is decided in integers with
+    the top-left rule, so triangles that share an edge cover each pixel along it exactly once. Of equally near
+    triangles the first in the list wins. A triangle with a corner in front of the near plane (z < -w) or more than
+    131 072 pixels off the image origin is dropped whole; beyond the far plane (z > w) it is cut pixel by pixel.
+
+    Gradients flow from `barycentric` and `depth` to the x, y and w of `clip`, not through which triangle is seen:
+    `antialias` adds that at silhouettes. On the CPU both directions give the same bits every time; on CUDA the
+    gradient is summed by atomics.
+
+    Args:
+        clip: clip-space positions, float32, as `Camera.clip` makes them: x right, y up, z forward, divided by w.
+        triangles: vertex indices, any integer type. Pass the same tensor again to reuse what was derived from it.
+        resolution: (height, width) in pixels.
+        backend: "warp" (built in), or "pytorch3d" or "nvdiffrast" where installed.
+
+    Raises:
+        ValueError: wrong shapes, types or devices, or an index beyond the vertices.
+        ImportError: the chosen backend is not installed.
+    """
+    if clip.ndim != 3 or clip.shape[-1] != 4:
+        raise ValueError(f"clip must have shape (batch, vertex, 4), not {tuple(clip.shape)}")
+    if clip.dtype != torch.float32:
+        raise ValueError(f"clip must be float32, not {clip.dtype}")
+    height, width = resolution
+    if height < 1 or width < 1:
+        raise ValueError(f"resolution must be at least 1 by 1, not {height} by {width}")
+    topology = prepare(triangles, clip.device)
+    if topology.vertices > clip.shape[1]:
+        raise ValueError(f"triangles index vertex {topology.vertices - 1}, but there are {clip.shape[1]}")
+    if backend == "warp":
+        return Fragments(*_Rasterize.apply(clip.contiguous(), topology.triangles, height, width))
+    from .backends import load
+
+    return load(backend).rasterize(clip, topology.triangles, (height, width))
+
+
+class _Rasterize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, clip: Tensor, triangles: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        batch, vertices, _ = clip.shape
+        device = clip.device
+        snapped = torch.empty(batch, vertices, 2, dtype=torch.int32, device=device)
+        nearness = torch.empty(batch, vertices, device=device)
+        keys = torch.zeros(batch * height * width, dtype=torch.int64, device=device)
+        triangle = torch.empty(batch, height, width, dtype=torch.int32, device=device)
+        barycentric = torch.empty(batch, height, width, 3, device=device)
+        depth = torch.empty(batch, height, width, device=device)
+        grid = kernels.image_grid(batch, height, width, device)
+        surface = ((clip, wp.vec4), (triangles, wp.vec3i))
+        window = ((snapped, wp.vec2i), (nearness, wp.float32))
+        kernels.launch(kernels.project_vertices, batch * 4, [height, width, surface[0], *window], device)
+        on_cpu = device.type == "cpu"
+        bands, span = (kernels.BANDS, max(len(triangles), 1)) if on_cpu else (1, 1)
+        kernels.launch(
+            kernels.draw,
+            batch * bands * ((len(triangles) + span - 1) // span),
+            [bands, span, height, width, surface[1], *window, (keys, wp.uint64)],
+            device,
+        )
+        kernels.launch(
+            kernels.resolve,
+            grid.items,
+            [
+                grid.bands,
+                grid.segment,
+                height,
+                width,
+                *surface,
+                (keys, wp.uint64),
+                (triangle.view(-1), wp.int32),
+                (barycentric.view(-1, 3), wp.vec3),
+                (depth.view(-1), wp.float32),
+            ],
+            device,
+        )
+        ctx.save_for_backward(clip, triangles, triangle)
+        ctx.mark_non_differentiable(triangle)
+        return triangle, barycentric, depth
+
+    @staticmethod
+    def backward(ctx, _, barycentric_gradient: Tensor, depth_gradient: Tensor):
+        clip, triangles, triangle = ctx.saved_tensors
+        batch, height, width = triangle.shape
+        grid = kernels.image_grid(batch, height, width, clip.device)
+        gradient = torch.zeros(grid.slots, *clip.shape, device=clip.device)
+        kernels.launch(
+            kernels.rasterize_backward,
+            grid.items,
+            [
+                *grid[1:],
+                height,
+                width,
+                (clip, wp.vec4),
+                (triangles, wp.vec3i),
+                (triangle.view(-1), wp.int32),
+                (barycentric_gradient.contiguous().view(-1, 3), wp.vec3),
+                (depth_gradient.contiguous().view(-1), wp.float32),
+                (gradient, wp.vec4),
+            ],
+            clip.device,
+        )
+        return gradient.sum(0), None, None, None

@@ -1,0 +1,169 @@
+"""Images looked up at texture coordinates."""
+
+from typing import Literal
+
+import torch
+import warp as wp
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from . import kernels
+from .interpolation import corner_attributes
+from .rasterization import Fragments
+from .topology import prepare
+
+Wrap = Literal["clamp", "repeat"]
+
+
+def texture(
+    image: Float[Tensor, "batch texture_height texture_width channel"],
+    uv: Float[Tensor, "batch height width 2"],
+    footprint: Float[Tensor, "batch height width 4"] | None = None,
+    *,
+    wrap: Wrap = "clamp",
+) -> Float[Tensor, "batch height width channel"]:
+    """Look up `image` at `uv`: bilinear, or trilinear in a pyramid of averages where a footprint says how far apart
+    neighbouring pixels land.
+
+    uv (0, 0) is the top-left corner of the image and (1, 1) the bottom-right (glTF's convention); texel centres lie at
+    half-integers. The pyramid halves the image for as long as both sides are even. Its level is
+    log2(max(|d(uv)/dx|, |d(uv)/dy|)), lengths in texels (OpenGL 4.6, section 8.14).
+
+    Gradients flow to texels and `uv`, not to the footprint. On the CPU they are the same bits every time.
+
+    Args:
+        image: float32 texels; a batch of one serves every image.
+        uv: float32 coordinates.
+        footprint: (du/dx, du/dy, dv/dx, dv/dy) per pixel, from `uv_footprint`.
+        wrap: what lies outside [0, 1].
+
+    Raises:
+        ValueError: wrong shapes, types or devices.
+    """
+    if image.ndim != 4 or uv.ndim != 4 or uv.shape[3] != 2 or image.shape[0] not in (1, uv.shape[0]):
+        raise ValueError(
+            "image must have shape (batch, height, width, channel) and uv (batch, height, width, 2), "
+            f"not {tuple(image.shape)} and {tuple(uv.shape)}"
+        )
+    if image.dtype != torch.float32 or uv.dtype != torch.float32:
+        raise ValueError(f"image and uv must be float32, not {image.dtype} and {uv.dtype}")
+    if image.device != uv.device:
+        raise ValueError(f"image is on {image.device}, uv on {uv.device}")
+    if wrap not in ("clamp", "repeat"):
+        raise ValueError(f"wrap must be 'clamp' or 'repeat', not {wrap!r}")
+    batch, height, width, _ = uv.shape
+    size = (image.shape[1], image.shape[2])
+    levels = [image] if footprint is None else mipmaps(image)
+    pyramid = torch.cat([level.flatten(1, 2) for level in levels], dim=1) if len(levels) > 1 else image.flatten(1, 2)
+    level = None if footprint is None else _level(footprint, size, len(levels)).reshape(batch, -1)
+    output = _Texture.apply(pyramid.expand(batch, -1, -1), uv.reshape(batch, -1, 2), level, size, wrap == "repeat")
+    return output.view(batch, height, width, -1)
+
+
+def mipmaps(
+    image: Float[Tensor, "batch height width channel"],
+) -> list[Float[Tensor, "batch _height _width channel"]]:
+    """The image and its averages over 2x2, 4x4 ... texels, for as long as both sides are even."""
+    levels = [image]
+    while levels[-1].shape[1] % 2 == 0 and levels[-1].shape[2] % 2 == 0:
+        planes = levels[-1].permute(0, 3, 1, 2)
+        levels.append(torch.nn.functional.avg_pool2d(planes, 2).permute(0, 2, 3, 1))
+    return levels
+
+
+def uv_footprint(
+    uv: Float[Tensor, "batch vertex 2"] | Float[Tensor, "vertex 2"],
+    uv_triangles: Int[Tensor, "triangle 3"],
+    fragments: Fragments,
+    clip: Float[Tensor, "batch vertex 4"],
+    triangles: Int[Tensor, "triangle 3"],
+) -> Float[Tensor, "batch height width 4"]:
+    """Screen-space derivatives of the texture coordinates: (du/dx, du/dy, dv/dx, dv/dy) per pixel, x right, y down;
+    0 on the background. No gradient.
+
+    Args:
+        uv: texture coordinates of the corners that `uv_triangles` indexes.
+        uv_triangles: as many as `triangles`; the same tensor where corners are not split.
+        fragments: what `rasterize` returned for `clip` and `triangles`.
+    """
+    batch, height, width = fragments.triangle.shape
+    device = clip.device
+    values, corners = corner_attributes(uv, batch, uv_triangles, device)
+    output = torch.empty(batch, height, width, 4, device=device)
+    grid = kernels.image_grid(batch, height, width, device)
+    kernels.launch(
+        kernels.footprint,
+        grid.items,
+        [
+            grid.bands,
+            grid.segment,
+            height,
+            width,
+            (clip.detach().contiguous(), wp.vec4),
+            (prepare(triangles, device).triangles, wp.vec3i),
+            (values.detach().contiguous(), wp.vec2),
+            (corners, wp.vec3i),
+            (fragments.triangle.view(-1), wp.int32),
+            (output.view(-1, 4), wp.vec4),
+        ],
+        device,
+    )
+    return output
+
+
+def _level(footprint: Tensor, size: tuple[int, int], levels: int) -> Tensor:
+    height, width = size
+    along_x = (footprint[..., 0] * width).square() + (footprint[..., 2] * height).square()
+    along_y = (footprint[..., 1] * width).square() + (footprint[..., 3] * height).square()
+    return (0.5 * torch.maximum(along_x, along_y).detach().log2()).clamp(0.0, levels - 1.0)
+
+
+class _Texture(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, pyramid: Tensor, uv: Tensor, level: Tensor | None, size: tuple[int, int], repeat: bool) -> Tensor:
+        uv = uv.contiguous()
+        level = uv.new_empty(0, 0) if level is None else level.contiguous()
+        output = torch.empty(*uv.shape[:2], pyramid.shape[2], device=uv.device)
+        span, items = _groups(uv)
+        kernels.launch(
+            kernels.texture_forward,
+            items,
+            [span, *size, int(repeat), (pyramid, wp.float32), (uv, wp.vec2), (level, wp.float32), (output, wp.float32)],
+            uv.device,
+        )
+        ctx.save_for_backward(pyramid, uv, level)
+        ctx.lookup = (*size, int(repeat))
+        return output
+
+    @staticmethod
+    def backward(ctx, output_gradient: Tensor):
+        pyramid, uv, level = ctx.saved_tensors
+        samples = (uv, wp.vec2), (level, wp.float32), (output_gradient.contiguous(), wp.float32)
+        span, items = _groups(uv)
+        pyramid_gradient = uv_gradient = None
+        if ctx.needs_input_grad[0]:
+            pyramid_gradient = torch.zeros(pyramid.shape, device=uv.device)
+            on_cpu = uv.device.type == "cpu"
+            owners, owned = (torch.get_num_threads(), max(uv.shape[1], 1)) if on_cpu else (1, 1)
+            kernels.launch(
+                kernels.texture_backward_texels,
+                uv.shape[0] * owners * ((uv.shape[1] + owned - 1) // owned),
+                [owners, owned, *ctx.lookup, *samples, (pyramid_gradient, wp.float32)],
+                uv.device,
+            )
+        if ctx.needs_input_grad[1]:
+            uv_gradient = torch.empty_like(uv)
+            kernels.launch(
+                kernels.texture_backward_uv,
+                items,
+                [span, *ctx.lookup, (pyramid, wp.float32), *samples, (uv_gradient, wp.vec2)],
+                uv.device,
+            )
+        return pyramid_gradient, uv_gradient, None, None, None
+
+
+def _groups(uv: Tensor) -> tuple[int, int]:
+    """Samples an item, and items."""
+    batch, samples, _ = uv.shape
+    span = max((samples + kernels.BANDS - 1) // kernels.BANDS, 1) if uv.device.type == "cpu" else 1
+    return span, batch * ((samples + span - 1) // span)

@@ -1,0 +1,70 @@
+"""What depends only on the triangle list, computed once and remembered for as long as the tensor lives."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+
+class Topology(NamedTuple):
+    """A triangle list made ready for the kernels: int32, contiguous; `vertices` is one more than its largest index."""
+
+    triangles: Int[Tensor, "triangle 3"]
+    vertices: int
+
+
+def prepare(triangles: Int[Tensor, "triangle 3"], device: torch.device) -> Topology:
+    """Check and convert a triangle list.
+
+    Raises:
+        ValueError: wrong shape, element type or device, or a negative index.
+    """
+    return _remembered(_topologies, triangles, device, _prepare)
+
+
+def opposite_vertices(triangles: Int[Tensor, "triangle 3"], device: torch.device) -> Int[Tensor, "triangle 3"]:
+    """The vertex beyond each edge: entry (t, k) is the third vertex of the triangle that shares the edge of t opposite
+    its corner k, or -1 where the edge belongs to one triangle or to more than two."""
+    return _remembered(_opposites, triangles, device, _opposite_vertices)
+
+
+_topologies = WeakIdKeyDictionary()
+_opposites = WeakIdKeyDictionary()
+
+
+def _remembered(memory, triangles, device, compute):
+    known = memory.get(triangles)
+    if known is None or known[0] != triangles._version:
+        known = memory[triangles] = (triangles._version, compute(triangles))
+    if triangles.device != device:
+        raise ValueError(f"triangles are on {triangles.device}, the vertices on {device}")
+    return known[1]
+
+
+def _prepare(triangles: Tensor) -> Topology:
+    if triangles.ndim != 2 or triangles.shape[1] != 3:
+        raise ValueError(f"triangles must have shape (triangle, 3), not {tuple(triangles.shape)}")
+    if triangles.is_floating_point() or triangles.is_complex() or triangles.dtype == torch.bool:
+        raise ValueError(f"triangles must hold integers, not {triangles.dtype}")
+    if triangles.numel() == 0:
+        return Topology(triangles.to(torch.int32), 0)
+    if int(triangles.min()) < 0:
+        raise ValueError("triangles holds a negative vertex index")
+    return Topology(triangles.to(torch.int32).contiguous().clone(), int(triangles.max()) + 1)
+
+
+def _opposite_vertices(triangles: Tensor) -> Tensor:
+    corners = triangles.long()
+    ends = torch.stack([corners.roll(-1, 1), corners.roll(-2, 1)], dim=-1).reshape(-1, 2)
+    low, high = ends.min(-1).values, ends.max(-1).values
+    key, order = torch.sort(low * (high.max() + 1 if high.numel() else 1) + high, stable=True)
+    opposite = torch.full_like(order, -1)
+    same = key[1:] == key[:-1]
+    alone = torch.ones(1, dtype=torch.bool, device=key.device)
+    pair = same & torch.cat([alone, ~same[:-1]])[: len(same)] & torch.cat([~same[1:], alone])[: len(same)]
+    first, second = order[:-1][pair], order[1:][pair]
+    flat = corners.reshape(-1)
+    opposite[first], opposite[second] = flat[second], flat[first]
+    return opposite.reshape(-1, 3).to(torch.int32)
