@@ -33,7 +33,9 @@ def face_finder_in(task_file: Path) -> bytes:
         with zipfile.ZipFile(task_file) as bundle:
             return bundle.read("face_detector.tflite")
     except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise Face3DError(f"{task_file} is not a MediaPipe face landmarker; use Google's face_landmarker.task.") from error
+        raise Face3DError(
+            f"{task_file} is not a MediaPipe face landmarker; use Google's face_landmarker.task."
+        ) from error
 
 
 def _carried_task_file() -> Path:

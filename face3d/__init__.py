@@ -1,0 +1,27 @@
+"""From a photo to a head: metric, textured, rigged, animatable.
+
+>>> import face3d                            # doctest: +SKIP
+>>> head = face3d.reconstruct("me.jpg")      # doctest: +SKIP
+>>> head.save("me.glb")                      # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from face3d.errors import Face3DError
+
+if TYPE_CHECKING:
+    from face3d.reconstruction import reconstruct
+    from morphable import Head
+
+__version__ = "0.1.0"
+__all__ = ["Face3DError", "Head", "__version__", "reconstruct"]
+
+_HOMES = {"reconstruct": "face3d.reconstruction", "Head": "morphable"}
+
+
+def __getattr__(name: str) -> object:
+    """Import the heavy parts when they are first asked for, so that `import face3d` takes no time."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
