@@ -52,4 +52,4 @@ def _move_files(source: Path, target: Path) -> None:
         if (target / file.name).is_dir():
             raise Face3DError(f"{target / file.name} is a directory; move it out of the way.")
     for file in files:
-        os.replace(file, target / file.name)
+        file.replace(target / file.name)

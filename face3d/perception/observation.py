@@ -9,6 +9,9 @@ from jaxtyping import Float64, UInt8
 
 from face3d.errors import Face3DError
 
+SMALLEST_FACE = 40
+"""Pixels. A narrower face shows too little to reconstruct."""
+
 
 @dataclass(frozen=True, eq=False)
 class FaceObservation:
@@ -51,15 +54,22 @@ def by_prominence(faces: Sequence[FaceObservation], width: int, height: int) -> 
     return sorted(faces, key=lambda face: _prominence(face, width, height), reverse=True)
 
 
-def select(faces: Sequence[FaceObservation], index: int = 0) -> FaceObservation:
-    """The face that the user means; 0 is the most prominent. Raises Face3DError if there are not that many."""
-    if 0 <= index < len(faces):
-        return faces[index]
+def select(faces: Sequence[FaceObservation], index: int = 0, photo: str = "the photo") -> FaceObservation:
+    """The face that the user means; 0 is the most prominent.
+
+    Raises Face3DError, which names the photo, if there are not that many faces or that one is too small to measure.
+    """
     if not faces:
-        raise Face3DError("No face found; use a photo in which a face is larger, sharper or better lit.")
-    count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-    allowed = "0" if len(faces) == 1 else f"0 to {len(faces) - 1}"
-    raise Face3DError(f"There is no face {index}: the photo shows {count}; choose {allowed}.")
+        raise Face3DError(f"No face found in {photo}; use one in which a face is larger, sharper or better lit.")
+    if not 0 <= index < len(faces):
+        count, allowed = ("1 face", "0") if len(faces) == 1 else (f"{len(faces)} faces", f"0 to {len(faces) - 1}")
+        raise Face3DError(f"There is no face {index} in {photo}, which shows {count}; choose {allowed}.")
+    face = faces[index]
+    if face.width < SMALLEST_FACE:
+        raise Face3DError(
+            f"The face in {photo} is only {face.width:.0f} px wide; at least {SMALLEST_FACE} px are needed."
+        )
+    return face
 
 
 def _prominence(face: FaceObservation, width: int, height: int) -> float:
