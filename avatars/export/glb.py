@@ -65,6 +65,10 @@ NORMAL_STEP = 1e-3
 """A morph target leaves normals alone that it would turn by less than this (radians)."""
 
 
+class HeadFileError(OSError):
+    """A file that holds no head which can be read."""
+
+
 def save(head: Head, path: str | os.PathLike[str]) -> None:
     """Writes `head` as a GLB: metres, y up, facing +z, neutral at rest.
 
@@ -87,19 +91,21 @@ def load(path: str | os.PathLike[str]) -> Head:
 
     Raises:
         OSError: `path` cannot be read.
-        ValueError: `path` is not a GLB, is damaged, holds no head of ours, or was written by a later face3d.
+        HeadFileError: `path` is not a GLB, is damaged, holds no head of ours, or was written by a later face3d.
     """
     document, binary = _read_container(Path(path))
     extras = document.get("extras")
     if not isinstance(extras, dict) or "face3d" not in extras:
-        raise ValueError(f"{path} has no face3d head inside; only GLB files that face3d wrote can be loaded")
+        raise HeadFileError(f"{path} has no face3d head inside; only GLB files that face3d wrote can be loaded")
     try:
         found = int(extras["face3d"]["format"])
         if found <= FORMAT:
             return _read_head(document, binary)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    raise ValueError(f"{path} was written by a later face3d (format {found}, this one reads {FORMAT}); please upgrade")
+        raise HeadFileError(f"{path} is damaged: {error}") from error
+    raise HeadFileError(
+        f"{path} was written by a later face3d (format {found}, this one reads {FORMAT}); please upgrade"
+    )
 
 
 def encode(head: Head) -> bytes:
@@ -240,7 +246,8 @@ def _meshes(head: Head, model: MorphableModel, binary: _Binary) -> list[dict[str
         if np.any(head.expressions[:, part.vertices]):
             zeros = binary.view(bytes(position.nbytes), target=ARRAY_BUFFER, byteStride=12)
             targets = [
-                binary.morphs((move[source], turn[source]), zeros) for move, turn in zip(head.expressions, turns)
+                binary.morphs((move[source], turn[source]), zeros)
+                for move, turn in zip(head.expressions, turns, strict=True)
             ]
             primitive["targets"] = [{"POSITION": position, "NORMAL": normal} for position, normal in targets]
             mesh["weights"] = [0.0] * len(ARKIT_NAMES)
@@ -261,7 +268,7 @@ def _skin(head: Head, binary: _Binary) -> dict[str, Any]:
 
 
 def _joint_nodes(head: Head, first: int) -> list[dict[str, Any]]:
-    places = dict(zip(JOINTS, head.joints.astype(np.float64)))
+    places = dict(zip(JOINTS, head.joints.astype(np.float64), strict=True))
     nodes = []
     for name in JOINTS:
         parent = PARENTS.get(name)
@@ -313,22 +320,22 @@ def _read_container(path: Path) -> tuple[dict[str, Any], bytes]:
     with path.open("rb") as file:
         header = file.read(12)
         if header[:4] != b"glTF" or len(header) < 12:
-            raise ValueError(f"{path} is not a GLB file")
+            raise HeadFileError(f"{path} is not a GLB file")
         container_version, length = struct.unpack("<II", header[4:])
         if container_version != 2:
-            raise ValueError(f"{path} is glTF {container_version}; only glTF 2 can be read")
+            raise HeadFileError(f"{path} is glTF {container_version}; only glTF 2 can be read")
         size = os.fstat(file.fileno()).st_size
         if size < length:
-            raise ValueError(f"{path} is truncated: {size:,} of {length:,} bytes are there")
+            raise HeadFileError(f"{path} is truncated: {size:,} of {length:,} bytes are there")
         if length > MAX_BYTES:
-            raise ValueError(f"{path} is too large for a head: {length:,} bytes")
+            raise HeadFileError(f"{path} is too large for a head: {length:,} bytes")
         chunks = dict(_chunks(path, file.read(length - 12)))
     try:
         document = json.loads(chunks.get(b"JSON", b""))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: its JSON cannot be read") from error
+        raise HeadFileError(f"{path} is damaged: its JSON cannot be read") from error
     if not isinstance(document, dict):
-        raise ValueError(f"{path} is damaged: its JSON is not an object")  # noqa: TRY004
+        raise HeadFileError(f"{path} is damaged: its JSON is not an object")
     return document, chunks.get(b"BIN\0", b"")
 
 
@@ -336,10 +343,10 @@ def _chunks(path: Path, body: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = 0
     while place < len(body):
         if place + 8 > len(body):
-            raise ValueError(f"{path} is damaged: a chunk ends too early")
+            raise HeadFileError(f"{path} is damaged: a chunk ends too early")
         length, kind = struct.unpack_from("<I4s", body, place)
         if place + 8 + length > len(body):
-            raise ValueError(f"{path} is damaged: a chunk ends too early")
+            raise HeadFileError(f"{path} is damaged: a chunk ends too early")
         yield kind, body[place + 8 : place + 8 + length]
         place += 8 + length
 
@@ -404,12 +411,12 @@ def _read_surface(
 ) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "expression vertex 3"]]:
     """Neutral and expressions; of a part's vertices the first are the model's, the rest copies along the seams."""
     ranges = [mesh["extras"]["vertices"] for mesh in meshes]
-    starts, stops = zip(*sorted(ranges))
+    starts, stops = zip(*sorted(ranges), strict=True)
     if (0, *stops[:-1]) != starts or stops[-1] > MAX_VERTICES:
         raise ValueError("the vertices of its parts do not add up")
     neutral = np.empty((stops[-1], 3), dtype=np.float32)
     expressions = np.zeros((len(ARKIT_NAMES), stops[-1], 3), dtype=np.float32)
-    for mesh, (start, stop) in zip(meshes, ranges):
+    for mesh, (start, stop) in zip(meshes, ranges, strict=True):
         primitive = mesh["primitives"][0]
         positions = reader.floats(primitive["attributes"]["POSITION"], 3)
         neutral[start:stop] = positions[: stop - start]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,6 @@ def staging(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as folder:
             yield Path(folder)
             for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
-                os.replace(file, path.parent / file.name)
+                file.replace(path.parent / file.name)
     except OSError as error:
         raise type(error)(f"cannot write {path}: {error.strerror or error}") from error

@@ -76,7 +76,7 @@ def _sphere_model() -> SphereModel:
             uv_offset + len(uv),
             triangle_offset + len(triangles),
         )
-    vertices, triangles, uv, uv_triangles, weights = (np.concatenate(column) for column in zip(*pieces))
+    vertices, triangles, uv, uv_triangles, weights = (np.concatenate(column) for column in zip(*pieces, strict=True))
     return SphereModel(triangles, uv.astype("f4"), uv_triangles, weights.astype("f4"), vertices.astype("f4"), parts)
 
 
@@ -92,7 +92,7 @@ def head(model: SphereModel) -> Head:
     random = np.random.default_rng(0)
     neutral = model.neutral
     expressions = np.zeros((52, len(neutral), 3), dtype=np.float32)
-    for name, offsets in zip(ARKIT_NAMES, expressions):
+    for name, offsets in zip(ARKIT_NAMES, expressions, strict=True):
         centre, push = random.normal(size=3) * 0.08, random.normal(size=3) * 0.01
         near = np.linalg.norm(neutral - centre, axis=1) < 0.05
         near[model.parts["teeth_upper"].vertices] = False

@@ -1,0 +1,60 @@
+// Renders a GLB with three.js in headless Chromium:
+//   node render.mjs CHROMIUM HEAD.glb FOLDER '{"centre": [x, y, z], "width": metres, "poses": {"name": {"jawOpen": 1}}}'
+// Writes FOLDER/name.png for each pose and prints what three.js found in the file as JSON.
+import { createReadStream, existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const [browserPath, headPath, folder, request] = process.argv.slice(2);
+const { centre, width, poses } = JSON.parse(request);
+const here = fileURLToPath(new URL(".", import.meta.url));
+const types = { ".html": "text/html", ".js": "text/javascript", ".glb": "model/gltf-binary" };
+
+function serve(request, response) {
+  const { pathname } = new URL(request.url, "http://localhost");
+  const file =
+    pathname === "/head.glb" ? headPath
+    : pathname.startsWith("/three/") ? path.join(here, "../node_modules", pathname)
+    : path.join(here, pathname);
+  if (!existsSync(file)) return response.writeHead(404).end();
+  response.writeHead(200, { "Content-Type": types[path.extname(file)] ?? "application/octet-stream" });
+  createReadStream(file).pipe(response);
+}
+
+const server = createServer(serve);
+await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+const browser = await chromium.launch({
+  executablePath: browserPath,
+  args: [
+    "--no-sandbox",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+  ],
+});
+try {
+  const page = await browser.newPage();
+  const complaints = [];
+  page.on("console", (message) => {
+    if (["warning", "error"].includes(message.type())) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.goto(`http://127.0.0.1:${server.address().port}/viewer.html`);
+  await page.waitForFunction(() => window.render);
+  for (const [name, weights] of Object.entries(poses)) {
+    const url = await page.evaluate(([w, c, s]) => window.render(w, c, s), [weights, centre, width]);
+    await writeFile(path.join(folder, `${name}.png`), Buffer.from(url.split(",")[1], "base64"));
+  }
+  console.log(JSON.stringify({ ...(await page.evaluate(() => window.describe())), complaints }));
+} finally {
+  await browser.close();
+  server.close();
+}
