@@ -27,7 +27,9 @@ func _read_mesh(mesh):
 	var moves = []
 	for shape in mesh.surface_get_blend_shape_arrays(0):
 		moves.append(_farthest(neutral, shape[Mesh.ARRAY_VERTEX]))
-	var box = mesh.get_aabb()
+	var box = AABB(neutral[0], Vector3.ZERO)
+	for vertex in neutral:
+		box = box.expand(vertex)
 	return {
 		"shapes": shapes,
 		"moves": moves,

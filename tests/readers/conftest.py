@@ -1,0 +1,60 @@
+"""The default head as a file, and the programs that open it; where a program is missing, its tests skip."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from morphable import Head
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def head() -> Head:
+    return Head.average("default")
+
+
+@pytest.fixture(scope="session")
+def head_path(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("readers") / "head.glb"
+    head.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def node() -> Callable[..., dict]:
+    """Runs a script of this folder with Node.js and returns the JSON that it prints."""
+    program = find_program("node")
+    if not (HERE / "node_modules").is_dir():
+        pytest.skip("Node's packages are not installed: run `npm ci` in tests/readers")
+
+    def run(script: str, *arguments: object) -> dict:
+        command = [program, str(HERE / script), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    return find_program("chromium")
+
+
+@pytest.fixture(scope="session")
+def godot() -> str:
+    return find_program("godot3-server")
+
+
+def find_program(name: str) -> str:
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    return program
