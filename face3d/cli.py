@@ -76,13 +76,12 @@ def export(
     ],
 ) -> None:
     """Convert a head to another format."""
-    with _one_sentence_errors():
-        from face3d.output import atomic_directory
+    with _one_sentence_errors(ValueError):
         from morphable import Head
 
         loaded = Head.load(head)
-        with atomic_directory(output.parent) as directory:
-            loaded.save(directory / output.name)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        loaded.save(output)
         typer.echo(f"Head: {output}")
 
 
@@ -103,13 +102,12 @@ def export_model(
     ],
 ) -> None:
     """Save a model's average head."""
-    with _one_sentence_errors():
+    with _one_sentence_errors(ValueError):
         import morphable
-        from face3d.output import atomic_directory
 
         head = morphable.Head.average(name)
-        with atomic_directory(output.parent) as directory:
-            head.save(directory / output.name)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        head.save(output)
         typer.echo(f"Head: {output}")
 
 
@@ -129,15 +127,22 @@ def _options(
 
 
 @contextmanager
-def _one_sentence_errors() -> Iterator[None]:
-    """What a person can mend ends the command with one sentence on stderr and exit code 1."""
+def _one_sentence_errors(*more: type[Exception]) -> Iterator[None]:
+    """What a person can mend (and `more`) ends the command with one sentence on stderr and exit code 1."""
     from face3d.errors import Face3DError
 
+    kinds: tuple[type[Exception], ...] = (Face3DError, OSError, *more)
     try:
         yield
-    except (Face3DError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
+    except kinds as error:
+        typer.echo(f"Error: {_sentence(error)}", err=True)
         raise typer.Exit(1) from error
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return str(error)
 
 
 class _Stages:
