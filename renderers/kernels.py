@@ -36,6 +36,9 @@ SUBPIXEL_BITS = wp.constant(wp.int32(12))
 GUARD = wp.constant(131072.0)
 """Largest screen coordinate in pixels: with 12 subpixel bits, edge functions then stay below 2^62."""
 
+MOST_STEPS = wp.constant(wp.int32(64))
+"""Triangles crossed between two neighbouring pixel centres in search of an outline before giving up."""
+
 UNSEEN = wp.constant(-1.0e30)
 """Nearness of a vertex that cannot be projected."""
 
@@ -694,7 +697,7 @@ def texture_backward_texels(
                 add_texel(pyramid_gradient, output_gradient, b, i, at[3], weight * fx * fy, begin, end)
 
 
-# Antialiasing (Laine et al. 2020, section 3.5)
+# Antialiasing (Laine et al. 2020, section 3.5, with a walk to outlines on triangles that no pixel centre sees)
 
 
 @wp.func
@@ -717,7 +720,7 @@ def find_silhouettes(
     height: int,
     clip: wp.array2d(dtype=wp.vec4),
     triangles: wp.array(dtype=wp.vec3i),
-    opposite: wp.array(dtype=wp.vec3i),
+    neighbours: wp.array(dtype=wp.vec3i),
     silhouettes: wp.array2d(dtype=wp.int32),
 ):
     """Bit k of a triangle's mask: its edge opposite corner k is an outline seen from the camera.
@@ -739,7 +742,6 @@ def find_silhouettes(
             s0 = on_screen(p0, width, height)
             s1 = on_screen(p1, width, height)
             s2 = on_screen(p2, width, height)
-            others = opposite[t]
             for k in range(3):
                 origin = s1
                 end = s2
@@ -753,19 +755,16 @@ def find_silhouettes(
                     end = s1
                     inner = s2
                 outline = bool(True)
-                if others[k] >= 0:
-                    q = clip[b, others[k]]
+                beyond = neighbours[t][k]
+                if beyond >= 0:
+                    others = triangles[beyond]
+                    corner = others[0] + others[1] + others[2] - (ids[0] + ids[1] + ids[2] - ids[k])
+                    q = clip[b, corner]
                     if q[3] > 0.0:
                         outline = folds(end - origin, inner - origin, on_screen(q, width, height) - origin)
                 if outline:
                     mask += 1 << k
         silhouettes[b, t] = mask
-
-
-@wp.func
-def nearer(t: int, depth: float, other_t: int, other_depth: float):
-    """Whether the first of two pixels that see different triangles is the one in front."""
-    return other_t < 0 or (t >= 0 and depth <= other_depth)
 
 
 @wp.func
@@ -778,9 +777,9 @@ def along(s: wp.vec2, centre: wp.vec2, vertical: int, direction: float):
 
 
 @wp.func
-def crossing(
-    mask: int,
-    ids: wp.vec3i,
+def walk_to_outline(
+    start: int,
+    goal: int,
     b: int,
     centre: wp.vec2,
     vertical: int,
@@ -788,71 +787,132 @@ def crossing(
     width: int,
     height: int,
     clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    neighbours: wp.array(dtype=wp.vec3i),
+    silhouettes: wp.array2d(dtype=wp.int32),
 ):
-    """Where an outline of the triangle cuts the unit step from the pixel centre: (edge, distance); edge -1 if none."""
+    """Follow the surface from a pixel centre inside triangle `start` towards the next pixel, which sees `goal`, from
+    triangle to triangle until it ends: (3 triangle + edge, distance), or (-1, 0) if it does not end in between.
+
+    Outlines that run more along the step than across it are left to the pairs in the other direction, so that every
+    piece of an outline counts once.
+    """
+    t = int(start)
     found = int(-1)
     distance = float(0.0)
-    for k in range(3):
-        if (mask >> k) & 1 == 1 and found < 0:
-            i = along(on_screen(clip[b, ids[(k + 1) % 3]], width, height), centre, vertical, direction)
-            j = along(on_screen(clip[b, ids[(k + 2) % 3]], width, height), centre, vertical, direction)
-            if (i[1] < 0.0) != (j[1] < 0.0):
-                s = cross2(i, j) / (j[1] - i[1])
-                if s >= 0.0 and s <= 1.0:
-                    found = k
-                    distance = s
+    for _ in range(MOST_STEPS):
+        if t >= 0:
+            ids = triangles[t]
+            leaving = int(-1)
+            steep = bool(False)
+            distance = -1.0e30
+            corner = along(on_screen(clip[b, ids[1]], width, height), centre, vertical, direction)
+            for k in range(3):
+                following = along(on_screen(clip[b, ids[(k + 2) % 3]], width, height), centre, vertical, direction)
+                if (corner[1] < 0.0) != (following[1] < 0.0):
+                    s = cross2(corner, following) / (following[1] - corner[1])
+                    if s > distance:
+                        distance = s
+                        leaving = k
+                        steepness = wp.abs(following[1] - corner[1]) - wp.abs(following[0] - corner[0])
+                        steep = steepness > 0.0 or (steepness == 0.0 and vertical == 0)
+                corner = following
+            beyond = int(-1)
+            if leaving >= 0 and distance <= 1.0:
+                if (silhouettes[b, t] >> leaving) & 1 == 0:
+                    beyond = neighbours[t][leaving]
+                elif steep:
+                    found = 3 * t + leaving
+            if beyond == goal or found >= 0:
+                beyond = -1
+            t = beyond
     return found, distance
 
 
 @wp.func
-def pair_blend(
+def outline_between(
     b: int,
     x: int,
     y: int,
     vertical: int,
-    direction: int,
     height: int,
     width: int,
     clip: wp.array2d(dtype=wp.vec4),
     triangles: wp.array(dtype=wp.vec3i),
+    neighbours: wp.array(dtype=wp.vec3i),
     silhouettes: wp.array2d(dtype=wp.int32),
     triangle: wp.array(dtype=wp.int32),
     depth: wp.array(dtype=wp.float32),
 ):
-    """Blend between pixel (x, y) and the next one in `direction`.
+    """The outline between a pixel and the one to its right, or below it: (code, reach).
 
-    Returns: the neighbour's index, or -1 if there is nothing to blend; distance - 1/2 of the outline from the centre
-    of the pixel in front (positive: it reaches into the one behind, which takes that share of its colour); whether
-    (x, y) is in front; the outline's edge.
+    code = 2 (3 triangle + edge) + whether the right or lower pixel is the one in front; -1 if there is no outline.
+    reach = its distance from the centre of the pixel in front, less 1/2.
     """
-    nx = x + direction * (1 - vertical)
-    ny = y + direction * vertical
-    if nx < 0 or ny < 0 or nx >= width or ny >= height:
-        return -1, 0.0, True, -1
+    nx = x + 1 - vertical
+    ny = y + vertical
+    if nx >= width or ny >= height:
+        return -1, 0.0
     pixel = (b * height + y) * width + x
     neighbour = (b * height + ny) * width + nx
-    t = triangle[pixel]
-    other = triangle[neighbour]
-    if t == other:
-        return -1, 0.0, True, -1
-    front = nearer(t, depth[pixel], other, depth[neighbour])
-    owner = t
-    px = x
-    py = y
-    sign = float(direction)
-    if not front:
-        owner = other
-        px = nx
-        py = ny
-        sign = -sign
-    mask = silhouettes[b, owner]
-    if mask == 0:
-        return -1, 0.0, True, -1
-    centre = wp.vec2(float(px) + 0.5, float(py) + 0.5)
-    edge, distance = crossing(mask, triangles[owner], b, centre, vertical, sign, width, height, clip)
+    start = triangle[pixel]
+    goal = triangle[neighbour]
+    if start == goal:
+        return -1, 0.0
+    reversed = int(0)
+    direction = float(1.0)
+    centre = wp.vec2(float(x) + 0.5, float(y) + 0.5)
+    if start < 0 or (goal >= 0 and depth[neighbour] < depth[pixel]):
+        start, goal = goal, start
+        reversed = 1
+        direction = -1.0
+        centre = wp.vec2(float(nx) + 0.5, float(ny) + 0.5)
+    edge, distance = walk_to_outline(
+        start, goal, b, centre, vertical, direction, width, height, clip, triangles, neighbours, silhouettes
+    )
     if edge < 0:
-        return -1, 0.0, True, -1
-    return neighbour, distance - 0.5, front, edge
+        return -1, 0.0
+    return 2 * edge + reversed, distance - 0.5
+
+
+@wp.kernel
+def find_outlines(
+    first: int,
+    step: int,
+    bands: int,
+    segment: int,
+    height: int,
+    width: int,
+    clip: wp.array2d(dtype=wp.vec4),
+    triangles: wp.array(dtype=wp.vec3i),
+    neighbours: wp.array(dtype=wp.vec3i),
+    silhouettes: wp.array2d(dtype=wp.int32),
+    triangle: wp.array(dtype=wp.int32),
+    depth: wp.array(dtype=wp.float32),
+    codes: wp.array2d(dtype=wp.int32),
+    reaches: wp.array2d(dtype=wp.float32),
+):
+    b, y0, y1, x0, x1, _band = locate(first + wp.tid() * step, bands, segment, height, width)
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            pixel = (b * height + y) * width + x
+            for vertical in range(2):
+                code, reach = outline_between(
+                    b, x, y, vertical, height, width, clip, triangles, neighbours, silhouettes, triangle, depth
+                )
+                codes[pixel, vertical] = code
+                reaches[pixel, vertical] = reach
+
+
+@wp.func
+def pair(k: int, x: int, y: int, pixel: int, width: int):
+    """The k-th pair of a pixel (right, left, below, above): (the pixel that stores it, the other pixel)."""
+    stride = wp.where(k < 2, 1, width)
+    if k % 2 == 0:
+        return pixel, pixel + stride
+    if (k == 1 and x == 0) or (k == 3 and y == 0):
+        return -1, -1
+    return pixel - stride, pixel - stride
 
 
 @wp.kernel
@@ -863,11 +923,8 @@ def antialias_forward(
     segment: int,
     height: int,
     width: int,
-    clip: wp.array2d(dtype=wp.vec4),
-    triangles: wp.array(dtype=wp.vec3i),
-    silhouettes: wp.array2d(dtype=wp.int32),
-    triangle: wp.array(dtype=wp.int32),
-    depth: wp.array(dtype=wp.float32),
+    codes: wp.array2d(dtype=wp.int32),
+    reaches: wp.array2d(dtype=wp.float32),
     image: wp.array2d(dtype=wp.float32),
     output: wp.array2d(dtype=wp.float32),
 ):
@@ -877,12 +934,17 @@ def antialias_forward(
         for x in range(x0, x1):
             pixel = (b * height + y) * width + x
             for k in range(4):
-                neighbour, blend, front, _edge = pair_blend(
-                    b, x, y, k // 2, 1 - 2 * (k % 2), height, width, clip, triangles, silhouettes, triangle, depth
-                )
-                if neighbour >= 0 and (blend > 0.0) != front:
-                    for c in range(image.shape[1]):
-                        output[pixel, c] = output[pixel, c] + wp.abs(blend) * (image[neighbour, c] - image[pixel, c])
+                holder, other = pair(k, x, y, pixel, width)
+                if holder >= 0:
+                    code = codes[holder, k // 2]
+                    if code >= 0:
+                        reach = reaches[holder, k // 2]
+                        front = code % 2 == k % 2
+                        if (reach > 0.0) != front:
+                            for c in range(image.shape[1]):
+                                output[pixel, c] = output[pixel, c] + wp.abs(reach) * (
+                                    image[other, c] - image[pixel, c]
+                                )
 
 
 @wp.func
@@ -903,9 +965,8 @@ def antialias_backward(
     width: int,
     clip: wp.array2d(dtype=wp.vec4),
     triangles: wp.array(dtype=wp.vec3i),
-    silhouettes: wp.array2d(dtype=wp.int32),
-    triangle: wp.array(dtype=wp.int32),
-    depth: wp.array(dtype=wp.float32),
+    codes: wp.array2d(dtype=wp.int32),
+    reaches: wp.array2d(dtype=wp.float32),
     image: wp.array2d(dtype=wp.float32),
     output_gradient: wp.array2d(dtype=wp.float32),
     image_gradient: wp.array2d(dtype=wp.float32),
@@ -913,8 +974,8 @@ def antialias_backward(
 ):
     """`image_gradient` starts as a copy of `output_gradient`.
 
-    The image's part is gathered by each pixel from its four neighbours; the outline's part is added by the left or
-    upper pixel of each pair: the blend moves by the difference of the two colours for each pixel the edge moves.
+    The image's part is gathered by each pixel from its four neighbours; the outline's part is added by the pixel that
+    stores the pair: the blend moves by the difference of the two colours for each pixel that the outline moves.
     """
     b, y0, y1, x0, x1, band = locate(first + wp.tid() * step, bands, segment, height, width)
     slot = band % slots
@@ -923,46 +984,46 @@ def antialias_backward(
             pixel = (b * height + y) * width + x
             for k in range(4):
                 vertical = k // 2
-                direction = 1 - 2 * (k % 2)
-                neighbour, blend, front, edge = pair_blend(
-                    b, x, y, vertical, direction, height, width, clip, triangles, silhouettes, triangle, depth
-                )
-                if neighbour >= 0:
-                    receives = (blend > 0.0) != front
+                holder, other = pair(k, x, y, pixel, width)
+                code = int(-1)
+                if holder >= 0:
+                    code = codes[holder, vertical]
+                if code >= 0:
+                    reach = reaches[holder, vertical]
+                    front = code % 2 == k % 2
                     slope = float(0.0)
                     for c in range(image.shape[1]):
-                        if receives:
+                        g = output_gradient[other, c]
+                        kept = wp.abs(reach) * g
+                        if (reach > 0.0) != front:
                             g = output_gradient[pixel, c]
-                            image_gradient[pixel, c] = image_gradient[pixel, c] - wp.abs(blend) * g
-                        else:
-                            g = output_gradient[neighbour, c]
-                            image_gradient[pixel, c] = image_gradient[pixel, c] + wp.abs(blend) * g
-                        slope += g * (image[pixel, c] - image[neighbour, c])
-                    if direction > 0:
-                        sign = float(1.0)
-                        owner = triangle[pixel]
+                            kept = -wp.abs(reach) * g
+                        image_gradient[pixel, c] = image_gradient[pixel, c] + kept
+                        slope += g * (image[pixel, c] - image[other, c])
+                    if k % 2 == 0:
+                        direction = float(1.0)
                         centre = wp.vec2(float(x) + 0.5, float(y) + 0.5)
                         if not front:
                             slope = -slope
-                            sign = -1.0
-                            owner = triangle[neighbour]
+                            direction = -1.0
                             centre += wp.vec2(float(1 - vertical), float(vertical))
-                        ids = triangles[owner]
+                        edge = code // 2
+                        ids = triangles[edge // 3]
                         vi = ids[(edge + 1) % 3]
                         vj = ids[(edge + 2) % 3]
                         pi = clip[b, vi]
                         pj = clip[b, vj]
-                        i = along(on_screen(pi, width, height), centre, vertical, sign)
-                        j = along(on_screen(pj, width, height), centre, vertical, sign)
-                        s = blend + 0.5
+                        i = along(on_screen(pi, width, height), centre, vertical, direction)
+                        j = along(on_screen(pj, width, height), centre, vertical, direction)
+                        s = reach + 0.5
                         scale = slope / (j[1] - i[1])
                         gi = scale * wp.vec2(j[1], s - j[0])
                         gj = scale * wp.vec2(-i[1], i[0] - s)
                         if vertical != 0:
-                            gi = wp.vec2(gi[1], gi[0] * sign)
-                            gj = wp.vec2(gj[1], gj[0] * sign)
+                            gi = wp.vec2(gi[1], gi[0] * direction)
+                            gj = wp.vec2(gj[1], gj[0] * direction)
                         else:
-                            gi = wp.vec2(gi[0] * sign, gi[1])
-                            gj = wp.vec2(gj[0] * sign, gj[1])
+                            gi = wp.vec2(gi[0] * direction, gi[1])
+                            gj = wp.vec2(gj[0] * direction, gj[1])
                         wp.atomic_add(clip_gradient, slot, b, vi, screen_to_clip(gi, pi, width, height))
                         wp.atomic_add(clip_gradient, slot, b, vj, screen_to_clip(gj, pj, width, height))

@@ -24,14 +24,14 @@ def prepare(triangles: Int[Tensor, "triangle 3"], device: torch.device) -> Topol
     return _remembered(_topologies, triangles, device, _prepare)
 
 
-def opposite_vertices(triangles: Int[Tensor, "triangle 3"], device: torch.device) -> Int[Tensor, "triangle 3"]:
-    """The vertex beyond each edge: entry (t, k) is the third vertex of the triangle that shares the edge of t opposite
-    its corner k, or -1 where the edge belongs to one triangle or to more than two."""
-    return _remembered(_opposites, triangles, device, _opposite_vertices)
+def neighbours(triangles: Int[Tensor, "triangle 3"], device: torch.device) -> Int[Tensor, "triangle 3"]:
+    """The triangle beyond each edge: entry (t, k) shares the edge of t opposite its corner k; -1 where the edge belongs
+    to one triangle or to more than two."""
+    return _remembered(_neighbours, triangles, device, _find_neighbours)
 
 
 _topologies = WeakIdKeyDictionary()
-_opposites = WeakIdKeyDictionary()
+_neighbours = WeakIdKeyDictionary()
 
 
 def _remembered(memory, triangles, device, compute):
@@ -55,16 +55,13 @@ def _prepare(triangles: Tensor) -> Topology:
     return Topology(triangles.to(torch.int32).contiguous().clone(), int(triangles.max()) + 1)
 
 
-def _opposite_vertices(triangles: Tensor) -> Tensor:
+def _find_neighbours(triangles: Tensor) -> Tensor:
     corners = triangles.long()
     ends = torch.stack([corners.roll(-1, 1), corners.roll(-2, 1)], dim=-1).reshape(-1, 2)
     low, high = ends.min(-1).values, ends.max(-1).values
-    key, order = torch.sort(low * (high.max() + 1 if high.numel() else 1) + high, stable=True)
-    opposite = torch.full_like(order, -1)
-    same = key[1:] == key[:-1]
-    alone = torch.ones(1, dtype=torch.bool, device=key.device)
-    pair = same & torch.cat([alone, ~same[:-1]])[: len(same)] & torch.cat([~same[1:], alone])[: len(same)]
-    first, second = order[:-1][pair], order[1:][pair]
-    flat = corners.reshape(-1)
-    opposite[first], opposite[second] = flat[second], flat[first]
-    return opposite.reshape(-1, 3).to(torch.int32)
+    edge, order = torch.sort(low * (int(triangles.max()) + 1 if len(triangles) else 1) + high)
+    _, run, size = torch.unique_consecutive(edge, return_inverse=True, return_counts=True)
+    shared = order[size[run] == 2].view(-1, 2)
+    beyond = torch.full_like(order, -1)
+    beyond[shared] = shared.flip(1) // 3
+    return beyond.view(-1, 3).to(torch.int32)
