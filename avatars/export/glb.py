@@ -26,7 +26,8 @@ from jaxtyping import Float, Int
 import morphable
 from avatars.export.staging import staging
 from avatars.export.surface import TEXTURES, split_seams, vertex_normals
-from morphable import ARKIT_NAMES, Head, MorphableModel, Texture
+from morphable import ARKIT_NAMES, Head, MorphableModel
+from morphable.texture import Texture
 
 FORMAT = 1
 """The layout of `extras` that this module writes; `load` refuses later ones."""
