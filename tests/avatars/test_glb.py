@@ -10,6 +10,7 @@ import pytest
 import trimesh
 
 from avatars.export import glb
+from avatars.export.gltf import GLBError
 from morphable import ARKIT_NAMES, Head
 
 
@@ -142,7 +143,7 @@ def container(document: dict, binary: bytes = b"", *, version: int = 2) -> bytes
 )
 def test_bad_files_are_one_clear_sentence(tmp_path, contents: bytes, message: str) -> None:
     (tmp_path / "bad.glb").write_bytes(contents)
-    with pytest.raises(glb.HeadFileError, match=message) as caught:
+    with pytest.raises(GLBError, match=message) as caught:
         glb.load(tmp_path / "bad.glb")
     assert str(caught.value).startswith(str(tmp_path / "bad.glb"))
 
@@ -165,12 +166,21 @@ def test_files_that_lie_about_sizes_are_refused(path, huge) -> None:
     for holder, key in holders:
         honest, holder[key] = holder[key], huge
         path.write_bytes(container(document, binary))
-        with pytest.raises(glb.HeadFileError, match="is damaged"):
+        with pytest.raises(GLBError, match="is damaged"):
             glb.load(path)
         holder[key] = honest
 
 
-def test_any_flipped_or_missing_byte_is_survived(path) -> None:
+def test_a_part_without_its_vertices_is_refused(path) -> None:
+    whole = path.read_bytes()
+    document = read_json(path)
+    document["accessors"][document["meshes"][3]["primitives"][0]["attributes"]["POSITION"]]["count"] = 1
+    path.write_bytes(container(document, whole[20 + struct.unpack_from("<I", whole, 12)[0] + 8 :]))
+    with pytest.raises(GLBError, match="a part has fewer vertices than it says"):
+        glb.load(path)
+
+
+def test_any_flipped_bit_is_survived(path) -> None:
     whole = path.read_bytes()
     random = np.random.default_rng(0)
     for place in random.integers(12, 20_000, 200):
@@ -179,5 +189,5 @@ def test_any_flipped_or_missing_byte_is_survived(path) -> None:
         path.write_bytes(broken)
         try:
             glb.load(path)
-        except glb.HeadFileError as error:
+        except GLBError as error:
             assert str(path) in str(error)
