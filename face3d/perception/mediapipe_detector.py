@@ -6,7 +6,6 @@ own, because one measurement jitters by 0.3-1 % of the distance between the eyes
 the median over crops by less than half of that.
 """
 
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +15,17 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 from PIL import Image
 
-from face3d.errors import Face3DError
-from face3d.perception.mediapipe_runtime import import_mediapipe, quiet_native_logs
+from face3d.perception.mediapipe_networks import Networks
+from face3d.perception.mediapipe_runtime import quiet_native_logs
 from face3d.perception.observation import FaceObservation, by_prominence
-from face3d.perception.task_file import face_finder_in, find_task_file
+from face3d.perception.task_file import find_task_file
 
 SEARCH_SIZE = 256
 """Pixels a side of a search window once resampled; twice what the network sees."""
 SEARCH_LEVELS = 4
 """Windows of 1, 1/2, 1/4 and 1/8 of the longest side: faces down to 1/64 of it are found."""
-SEARCH_SCORE = 0.5
-"""Least score of a candidate in the search; letters and folds of cloth reach 0.65 too, faces on crops of their own do
-0.8 and more, hence the second look."""
 FACE_SCORE = 0.7
-"""Least median score of a face over its crops."""
+"""Least median score of a face over its crops: letters and folds of cloth reach 0.65, faces 0.8 and more."""
 UPRIGHT_SCORE = 0.86
 """A face that stands upright scores 0.87 and more, the same face on its side or head at most 0.84: below this, the
 photo is tried in its other three turns too."""
@@ -37,8 +33,6 @@ CROP_SIZE = 512
 """Pixels a side of a crop on which a face is measured."""
 CROP_SCALES = (1.6, 1.8, 2.0, 2.2, 2.4)
 """Sides of those crops over the side of the face's box."""
-CROP_SCORE = 0.3
-"""Least score of a face on its own crop."""
 STEADY = 0.05
 """A crop whose landmarks stray from the median of all by more than this part of the face's size saw something else."""
 SAME_FACE = 0.3
@@ -78,7 +72,7 @@ class MediaPipeDetector:
 
     def __init__(self, task_file: str | Path | None = None) -> None:
         self.task_file = find_task_file(task_file)
-        self._networks: _Networks | None = None
+        self._networks: Networks | None = None
 
     def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[FaceObservation]:
         """All faces of an sRGB image, most prominent first. A photo that lies on its side is turned if need be."""
@@ -112,7 +106,7 @@ class MediaPipeDetector:
 
     def _detect_upright(self, pixels: UInt8[np.ndarray, "height width 3"]) -> list[FaceObservation]:
         if self._networks is None:
-            self._networks = _Networks(self.task_file)
+            self._networks = Networks(self.task_file)
         image = Image.fromarray(np.ascontiguousarray(pixels))
         faces: list[FaceObservation] = []
         for candidate in _search(self._networks, image):
@@ -122,56 +116,7 @@ class MediaPipeDetector:
         return faces
 
 
-class _Networks:
-    """The two loaded MediaPipe tasks: a finder of faces and a measurer of one face."""
-
-    def __init__(self, task_file: Path) -> None:
-        finder_model = face_finder_in(task_file)
-        self._mediapipe = import_mediapipe()
-        try:
-            self._finder = self._load_finder(finder_model)
-            self._landmarker = self._load_landmarker(task_file)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise Face3DError(
-                f"MediaPipe cannot load {task_file} as a face landmarker; use Google's face_landmarker.task."
-            ) from error
-        self.close = weakref.finalize(self, _close, [self._finder, self._landmarker])
-
-    def find(self, image: UInt8[np.ndarray, "height width 3"]) -> Iterator[tuple[Float64[np.ndarray, "4"], float]]:
-        """Boxes (x0, y0, x1, y1) in the image's pixels and scores."""
-        for detection in self._finder.detect(self._wrap(image)).detections:
-            box = detection.bounding_box
-            corners = (box.origin_x, box.origin_y, box.origin_x + box.width, box.origin_y + box.height)
-            yield np.array(corners, dtype=np.float64), float(detection.categories[0].score)
-
-    def measure(self, image: UInt8[np.ndarray, "height width 3"]) -> Any:
-        """MediaPipe's FaceLandmarkerResult for the faces of the image."""
-        return self._landmarker.detect(self._wrap(image))
-
-    def _wrap(self, image: UInt8[np.ndarray, "height width 3"]) -> Any:
-        return self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-
-    def _load_finder(self, model: bytes) -> Any:
-        tasks = self._mediapipe.tasks
-        options = tasks.vision.FaceDetectorOptions(
-            base_options=tasks.BaseOptions(model_asset_buffer=model), min_detection_confidence=SEARCH_SCORE
-        )
-        return tasks.vision.FaceDetector.create_from_options(options)
-
-    def _load_landmarker(self, task_file: Path) -> Any:
-        tasks = self._mediapipe.tasks
-        options = tasks.vision.FaceLandmarkerOptions(
-            base_options=tasks.BaseOptions(model_asset_path=str(task_file)),
-            num_faces=4,
-            min_face_detection_confidence=CROP_SCORE,
-            min_face_presence_confidence=CROP_SCORE,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-        return tasks.vision.FaceLandmarker.create_from_options(options)
-
-
-def _search(networks: _Networks, image: Image.Image) -> list[Candidate]:
+def _search(networks: Networks, image: Image.Image) -> list[Candidate]:
     """Where faces may be, best first, each once."""
     candidates = [
         candidate for window, pixels in _search_windows(image) for candidate in _in_window(networks, window, pixels)
@@ -190,7 +135,8 @@ def _search_windows(image: Image.Image) -> Iterator[tuple[Window, UInt8[np.ndarr
     small = image
     for level in reversed(levels):
         scale = SEARCH_SIZE * 2**level / longest
-        small = small.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        small = small.resize(size, Image.Resampling.BILINEAR)
         yield from _windows_of(small, scale)
     yield _cut(image, Window((image.width - 2 * longest) // 2, (image.height - 2 * longest) // 2, 2 * longest))
 
@@ -222,13 +168,13 @@ def _cut(
     return window, np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
 
 
-def _in_window(networks: _Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"]) -> Iterator[Candidate]:
+def _in_window(networks: Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"]) -> Iterator[Candidate]:
     scale = window.side / len(pixels)
     for box, score in networks.find(pixels):
         yield Candidate(box * scale + np.array([window.x, window.y, window.x, window.y]), score)
 
 
-def _measure(networks: _Networks, image: Image.Image, candidate: Candidate) -> FaceObservation | None:
+def _measure(networks: Networks, image: Image.Image, candidate: Candidate) -> FaceObservation | None:
     """The candidate's face from the median of several crops; None where most of them see no face."""
     x0, y0, x1, y1 = candidate.box
     extent = max(x1 - x0, y1 - y0)
@@ -243,14 +189,14 @@ def _measure(networks: _Networks, image: Image.Image, candidate: Candidate) -> F
 
 
 def _score_on(
-    networks: _Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"], box: Float64[np.ndarray, "4"]
+    networks: Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"], box: Float64[np.ndarray, "4"]
 ) -> float:
     """How sure the finder is, on this window, of a face at the box."""
     return max((c.score for c in _in_window(networks, window, pixels) if _overlap(c.box, box) > SAME_FACE), default=0.0)
 
 
 def _measure_on(
-    networks: _Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"], box: Float64[np.ndarray, "4"]
+    networks: Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"], box: Float64[np.ndarray, "4"]
 ) -> FaceObservation | None:
     """The face of a window that overlaps the box most."""
     result = networks.measure(pixels)
@@ -322,13 +268,3 @@ def _overlap(a: Float64[np.ndarray, "4"], b: Float64[np.ndarray, "4"]) -> float:
         return 0.0
     intersection = float(np.prod(extent))
     return intersection / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - intersection)
-
-
-def _close(tasks: Sequence[Any]) -> None:
-    """Close MediaPipe tasks; harmless as late as the interpreter's exit."""
-    with quiet_native_logs():
-        for task in tasks:
-            try:
-                task.close()
-            except RuntimeError:  # the interpreter is going and MediaPipe's threads are gone: nothing is left to close,
-                task._handle = None  # and its own __del__ must not try again, with a traceback

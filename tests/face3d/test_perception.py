@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from face3d.errors import Face3DError
 from face3d.perception import FaceObservation, MediaPipeDetector, select
-from face3d.perception.task_file import TASK_FILE_VARIABLE, find_task_file
+from face3d.perception.task_file import TASK_FILE_VARIABLE, face_finder_in, find_task_file
 from face3d.photo import load_photo
 
 OUTER_EYE_CORNERS = (33, 263)
@@ -129,6 +130,13 @@ def test_task_files_that_do_not_load(tmp_path: Path, astronaut: np.ndarray) -> N
     (tmp_path / "text.task").write_text("not a model")
     with pytest.raises(Face3DError, match="not a MediaPipe face landmarker"):
         MediaPipeDetector(tmp_path / "text.task").detect(astronaut)
+
+
+def test_a_task_file_of_which_half_loads(tmp_path: Path, astronaut: np.ndarray) -> None:
+    with zipfile.ZipFile(tmp_path / "half.task", "w") as half:
+        half.writestr("face_detector.tflite", face_finder_in(find_task_file()))
+    with pytest.raises(Face3DError, match="cannot load"):
+        MediaPipeDetector(tmp_path / "half.task").detect(astronaut)
 
 
 def test_a_process_that_never_closes_the_detector_ends_in_silence(tmp_path: Path, astronaut: np.ndarray) -> None:
