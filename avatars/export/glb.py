@@ -32,14 +32,10 @@ from avatars.export.gltf import (
 )
 from avatars.export.staging import staging
 from avatars.export.surface import TEXTURES, split_seams, vertex_normals
-from morphable import ARKIT_NAMES, Head, MorphableModel
-from morphable.texture import Texture
+from morphable import ARKIT_NAMES, JOINT_NAMES, JOINT_PARENTS, Head, MorphableModel, Texture
 
 FORMAT = 1
 """The layout of `extras` that this module writes; `load` refuses later ones."""
-
-JOINTS = ("neck", "head", "eye_left", "eye_right")
-PARENTS = {"head": "neck", "eye_left": "head", "eye_right": "head"}
 
 ROUGHNESS = {"head": 0.5, "eyes": 0.08, "teeth": 0.25, "tongue": 0.4, "lashes": 0.9}
 """Of each material, set by eye under three.js's lights: skin is satin, eyes and teeth are wet."""
@@ -104,7 +100,7 @@ def encode(head: Head) -> bytes:
         "scenes": [{"name": "face3d", "nodes": list(range(len(parts) + 1))}],
         "nodes": parts + _joint_nodes(head, first=len(parts)),
         "meshes": meshes,
-        "skins": [skin | {"joints": [len(parts) + index for index in range(len(JOINTS))], "skeleton": len(parts)}],
+        "skins": [skin | {"joints": [len(parts) + index for index in range(len(JOINT_NAMES))], "skeleton": len(parts)}],
         "materials": materials,
         "textures": textures,
         "samplers": [{"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR}],
@@ -133,7 +129,7 @@ def _meshes(head: Head, model: MorphableModel, binary: BinaryWriter) -> list[dic
     turns = np.stack([vertex_normals(head.neutral + offset, triangles) - normals for offset in head.expressions])
     turns[np.linalg.norm(turns, axis=2) < NORMAL_STEP] = 0
     weights = _joint_weights(np.asarray(model.skinning_weights))
-    joints = np.where(weights > 0, np.arange(len(JOINTS)), 0).astype(np.uint8)
+    joints = np.where(weights > 0, np.arange(len(JOINT_NAMES)), 0).astype(np.uint8)
     material_names = _material_names(model)
 
     meshes = []
@@ -184,19 +180,18 @@ def _joint_weights(weights: Float[np.ndarray, "vertex joint"]) -> Float[np.ndarr
 
 
 def _skin(head: Head, binary: BinaryWriter) -> dict[str, Any]:
-    world_to_joint = np.tile(np.eye(4, dtype=np.float32), (len(JOINTS), 1, 1))
+    world_to_joint = np.tile(np.eye(4, dtype=np.float32), (len(JOINT_NAMES), 1, 1))
     world_to_joint[:, :3, 3] = -head.joints
     column_major = world_to_joint.transpose(0, 2, 1).reshape(-1, 16)
     return {"name": "head", "inverseBindMatrices": binary.accessor(column_major, "MAT4")}
 
 
 def _joint_nodes(head: Head, first: int) -> list[dict[str, Any]]:
-    places = dict(zip(JOINTS, head.joints.astype(np.float64), strict=True))
+    places = head.joints.astype(np.float64)
     nodes = []
-    for name in JOINTS:
-        parent = PARENTS.get(name)
-        offset = places[name] - places[parent] if parent else places[name]
-        children = [first + index for index, child in enumerate(JOINTS) if PARENTS.get(child) == name]
+    for joint, (name, parent) in enumerate(zip(JOINT_NAMES, JOINT_PARENTS, strict=True)):
+        offset = places[joint] if parent < 0 else places[joint] - places[parent]
+        children = [first + child for child, above in enumerate(JOINT_PARENTS) if above == joint]
         node = {"name": f"{name}_joint", "translation": offset.tolist(), "children": children}
         nodes.append({key: value for key, value in node.items() if value})
     return nodes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import morphable
-from morphable import ARKIT_NAMES, Head
+from morphable import ARKIT_NAMES, Head, Texture
 
 
 @dataclass
@@ -100,8 +100,8 @@ def head(model: SphereModel) -> Head:
         if name == "tongueOut":
             offsets[:] = 0
 
-    def noise(channels: int) -> np.ndarray:
-        return random.integers(0, 256, (64, 64, channels), dtype=np.uint8)
+    def noise(channels: int) -> Texture:
+        return Texture.encode(random.integers(0, 256, (64, 64, channels), dtype=np.uint8))
 
     return Head(
         model="spheres",

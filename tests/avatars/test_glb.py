@@ -11,7 +11,7 @@ import trimesh
 
 from avatars.export import glb
 from avatars.export.gltf import GLBError
-from morphable import ARKIT_NAMES, Head
+from morphable import ARKIT_NAMES, JOINT_NAMES, Head, Texture
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_each_moving_part_has_the_52_targets(head: Head, model, path) -> None:
 def test_joints_stand_where_the_bind_matrices_say(head: Head, path) -> None:
     document = read_json(path)
     nodes, skin = document["nodes"], document["skins"][0]
-    assert [nodes[joint]["name"] for joint in skin["joints"]] == [f"{name}_joint" for name in glb.JOINTS]
+    assert [nodes[joint]["name"] for joint in skin["joints"]] == [f"{name}_joint" for name in JOINT_NAMES]
 
     def places(node: int, origin: np.ndarray) -> dict[int, np.ndarray]:
         here = origin + nodes[node].get("translation", 0)
@@ -89,7 +89,7 @@ def test_a_head_with_a_2048_skin_stays_under_10_mb(head: Head, tmp_path) -> None
     assert (tmp_path / "large.glb").stat().st_size < 10e6
 
 
-def skin_like(size: int) -> np.ndarray:
+def skin_like(size: int) -> Texture:
     """Smooth tones under pore-scale grain and sensor noise, as a sharp photo has them."""
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[0:size, 0:size] / size
@@ -98,7 +98,7 @@ def skin_like(size: int) -> np.ndarray:
         np.kron(random.normal(size=(size // step, size // step)), np.ones((step, step))) * 4 for step in (1, 2, 8, 64)
     )
     noise = random.normal(size=(size, size, 3)) * 2
-    return np.clip((tone + grain)[..., None] * [1.0, 0.75, 0.62] + noise, 0, 255).astype(np.uint8)
+    return Texture.encode(np.clip((tone + grain)[..., None] * [1.0, 0.75, 0.62] + noise, 0, 255).astype(np.uint8))
 
 
 def test_a_failed_write_leaves_what_was_there(head: Head, path, monkeypatch: pytest.MonkeyPatch) -> None:

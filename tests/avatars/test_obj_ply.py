@@ -5,7 +5,7 @@ import trimesh
 from PIL import Image
 
 from avatars.export import obj, ply
-from morphable import Head
+from morphable import Head, Texture
 
 
 def read_obj(path) -> dict[str, list[list[str]]]:
@@ -44,7 +44,7 @@ def test_ply_has_colours_and_normals(head: Head, model, tmp_path) -> None:
     skin = np.zeros((64, 64, 3), dtype=np.uint8)
     skin[:, :32, 0], skin[:, 32:, 2] = 255, 255  # red where u < 0.5, the person's right as u starts at the back
     Image.fromarray(skin).save(tmp_path / "skin.png")
-    head.textures["head"] = type(head.textures["head"])((tmp_path / "skin.png").read_bytes())
+    head.textures["head"] = Texture((tmp_path / "skin.png").read_bytes())
     ply.save(head, tmp_path / "head.ply")
 
     mesh = trimesh.load_mesh(tmp_path / "head.ply", process=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from morphable.texture import Texture
+from morphable import Texture
 
 
 def test_alpha_is_lossless_and_colour_is_close() -> None:

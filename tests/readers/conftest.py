@@ -8,8 +8,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+import morphable
 from morphable import Head
 
 HERE = Path(__file__).parent
@@ -17,7 +20,12 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def head() -> Head:
-    return Head.average("default")
+    """The default model's mean in plain colours."""
+    model = morphable.load()
+    colours = {"head": (205, 160, 140), "eyes": (235, 235, 235), "teeth": (225, 220, 205), "tongue": (190, 100, 100)}
+    textures = {name: np.full((64, 64, 3), colour, dtype=np.uint8) for name, colour in colours.items()}
+    textures["lashes"] = np.full((64, 64, 4), 60, dtype=np.uint8)
+    return Head.from_model(model, torch.zeros(model.identities), textures)
 
 
 @pytest.fixture(scope="session")
