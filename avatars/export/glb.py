@@ -19,6 +19,7 @@ from jaxtyping import Float
 import morphable
 from avatars.export.gltf import (
     ARRAY_BUFFER,
+    CLAMP_TO_EDGE,
     ELEMENT_ARRAY_BUFFER,
     LINEAR,
     LINEAR_MIPMAP_LINEAR,
@@ -39,6 +40,8 @@ FORMAT = 1
 
 ROUGHNESS = {"head": 0.5, "eyes": 0.08, "teeth": 0.25, "tongue": 0.4, "lashes": 0.9}
 """Of each material, set by eye under three.js's lights: skin is satin, eyes and teeth are wet."""
+
+SAMPLER = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE}
 
 MAX_VERTICES = 1_000_000
 """No head comes near; a file that claims more is refused before memory is asked for."""
@@ -103,7 +106,7 @@ def encode(head: Head) -> bytes:
         "skins": [skin | {"joints": [len(parts) + index for index in range(len(JOINT_NAMES))], "skeleton": len(parts)}],
         "materials": materials,
         "textures": textures,
-        "samplers": [{"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR}],
+        "samplers": [SAMPLER],
         "images": images,
         "accessors": binary.accessors,
         "bufferViews": binary.views,

@@ -24,7 +24,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     UNSIGNED_INT: np.dtype("<u4"),
 }
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
-LINEAR, LINEAR_MIPMAP_LINEAR = 9729, 9987
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 MAX_BYTES = 1 << 29
 """No head comes near; a longer file is refused before memory is asked for."""

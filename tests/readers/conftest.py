@@ -19,13 +19,23 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def head() -> Head:
-    """The default model's mean in plain colours."""
+def make_head() -> Callable[[float], Head]:
+    """A head of the default model in plain colours, `spread` standard deviations from the mean."""
     model = morphable.load()
     colours = {"head": (205, 160, 140), "eyes": (235, 235, 235), "teeth": (225, 220, 205), "tongue": (190, 100, 100)}
     textures = {name: np.full((64, 64, 3), colour, dtype=np.uint8) for name, colour in colours.items()}
     textures["lashes"] = np.full((64, 64, 4), 60, dtype=np.uint8)
-    return Head.from_model(model, torch.zeros(model.identities), textures)
+
+    def make(spread: float) -> Head:
+        direction = torch.randn(model.identities, generator=torch.Generator().manual_seed(0))
+        return Head.from_model(model, spread * direction, textures)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def head(make_head: Callable[[float], Head]) -> Head:
+    return make_head(0)
 
 
 @pytest.fixture(scope="session")
