@@ -1,0 +1,182 @@
+"""From landmarks and outline to identity, expression, head pose and focal length."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from face3d.fitting import contour
+from face3d.fitting.evidence import FACE_OVAL, OUTER_EYE_CORNERS, landmark_sigma
+from face3d.fitting.gauss_newton import (
+    GaussianPriors,
+    PointBasis,
+    PointTerm,
+    State,
+    minimise,
+    projected,
+)
+from morphable import MorphableModel
+from renderers import vertex_normals
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was seen of one face, in pixels of the photo."""
+
+    landmarks: Float[Tensor, "478 2"]
+    luminance: Float[np.ndarray, "height width"]
+    principal: Float[Tensor, "2"]
+
+
+class GeometryFit:
+    """Fits one model to one face by Gauss-Newton, refreshing what depends on the estimate between rounds."""
+
+    def __init__(self, model: MorphableModel, seen: Measurements, priors: GaussianPriors) -> None:
+        self.model = model
+        self.seen = seen
+        self.priors = priors
+        self.mean = model.mean.double()
+        self.identity_basis = model.identity_basis.double()
+        self.landmarks = _SurfacePoints.of_landmarks(model)
+        self.landmark_identity = self.landmarks.gather(self.identity_basis)
+        self.edges = _edges(model.triangles)
+        outside = model.regions["face"] | model.regions["ears"]
+        self.outline_allowed = outside & ~model.regions["lips"] & ~model.regions["eye_socket"]
+
+    def pose(self, state: State) -> State:
+        """The head's pose alone."""
+        terms = [self._landmark_term(state, self._shapes(state))]
+        return minimise(terms, self.priors, state, self.seen.principal, 8, frozenset({"pose"}))
+
+    def everything(self, state: State, rounds: int, bias: Float[Tensor, "478 2"] | None = None) -> State:
+        """All unknowns. `bias` is what the detector adds to the projections of this head's points, in pixels."""
+        for _ in range(rounds):
+            shapes = self._shapes(state)
+            terms = [self._landmark_term(state, shapes, bias)]
+            outline = self._outline_term(state, shapes)
+            if outline is not None:
+                terms.append(outline)
+            state = minimise(terms, self.priors, state, self.seen.principal, 3)
+        return state
+
+    def projected_landmarks(self, state: State) -> Float[Tensor, "478 2"]:
+        points = self._landmark_basis(self._shapes(state))(state)
+        return projected(points, state, self.seen.principal)
+
+    def eye_distance(self, state: State) -> float:
+        """Between the outer eye corners, in pixels, as if the head faced the camera."""
+        points = self._landmark_basis(self._shapes(state))(state)
+        right, left = points[list(OUTER_EYE_CORNERS)]
+        depth = float((state.rotation @ ((right + left) / 2) + state.translation)[2])
+        return float((left - right).norm() * state.log_focal.exp()) / depth
+
+    def _shapes(self, state: State) -> Float[Tensor, "52 vertex 3"]:
+        with torch.no_grad():
+            return self.model.expressions(state.identity.to(self.model.mean)[None])[0]
+
+    def _landmark_basis(self, shapes: Float[Tensor, "52 vertex 3"]) -> PointBasis:
+        gather = self.landmarks.gather
+        return PointBasis(gather(self.mean), self.landmark_identity, gather(shapes.double()))
+
+    def _landmark_term(self, state, shapes, bias=None) -> PointTerm:
+        basis = self._landmark_basis(shapes)
+        facing = self.landmarks.gather(self._facing(state, shapes)[:, None])[:, 0]
+        targets = self.seen.landmarks if bias is None else self.seen.landmarks - bias
+        return PointTerm(basis, targets, landmark_sigma(facing, self.eye_distance(state)))
+
+    def _outline_term(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> PointTerm | None:
+        facing = self._facing(state, shapes)
+        chosen = contour.outline_vertices(facing, self.edges, self.outline_allowed)
+        if len(chosen) == 0:
+            return None
+        vertices = self._vertices(state, shapes)
+        points = projected(vertices[chosen], state, self.seen.principal)
+        normals = (vertex_normals(vertices, self.model.triangles)[chosen] @ state.rotation.mT)[:, :2]
+        normals = normals / normals.norm(dim=1, keepdim=True).clamp(min=1e-9)
+        eye_distance = self.eye_distance(state)
+        targets, clear = contour.nearest_edges(
+            self.seen.luminance, points.numpy(), normals.numpy(), eye_distance
+        )
+        kept = torch.as_tensor(clear) & ~self._inside_face(state, shapes, points, eye_distance)
+        if not kept.any():
+            return None
+        chosen = chosen[kept]
+        basis = PointBasis(self.mean[chosen], self.identity_basis[:, chosen], shapes[:, chosen].double())
+        sigma = torch.full((len(chosen),), contour.SIGMA * eye_distance, dtype=torch.float64)
+        return PointTerm(basis, torch.as_tensor(targets)[kept], sigma, normals[kept], robust=1.5)
+
+    def _inside_face(self, state, shapes, points, eye_distance) -> Tensor:
+        """Outline points in front of the face itself (a nose before its cheek) have no certain edge."""
+        oval = projected(self._landmark_basis(shapes)(state)[list(FACE_OVAL)], state, self.seen.principal)
+        distance = (points[:, None] - oval[None]).norm(dim=-1).amin(1)
+        return distance > 0.15 * eye_distance
+
+    def _vertices(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> Float[Tensor, "vertex 3"]:
+        neutral = self.mean + torch.tensordot(state.identity, self.identity_basis, 1)
+        return neutral + torch.tensordot(state.expression, shapes.double(), 1)
+
+    def _facing(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> Float[Tensor, " vertex"]:
+        """Cosine between each vertex's normal and the direction to the camera."""
+        vertices = self._vertices(state, shapes)
+        normals = vertex_normals(vertices, self.model.triangles)
+        eye = -(state.rotation.mT @ state.translation)
+        towards = torch.nn.functional.normalize(eye - vertices, dim=-1)
+        return (normals * towards).sum(-1)
+
+
+@dataclass(frozen=True)
+class _SurfacePoints:
+    """Barycentric points, gathered from anything that lives on vertices."""
+
+    corners: Int[Tensor, "point 3"]
+    weights: Float[Tensor, "point 3"]
+
+    @classmethod
+    def of_landmarks(cls, model: MorphableModel) -> "_SurfacePoints":
+        embedding = model.landmarks["mediapipe"]
+        return cls(model.triangles[embedding.triangles.long()].long(), embedding.barycentric.double())
+
+    def gather(self, values: Float[Tensor, "*batch vertex channel"]) -> Float[Tensor, "*batch point channel"]:
+        return (values[..., self.corners, :] * self.weights[:, :, None]).sum(-2)
+
+
+def _edges(triangles: Int[Tensor, "triangle 3"]) -> Int[Tensor, "edge 2"]:
+    pairs = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).long()
+    return torch.unique(pairs.sort(1).values, dim=0)
+
+
+def calibrated(
+    fit: GeometryFit,
+    state: State,
+    redetect: Callable[[State], Float[np.ndarray, "478 3"] | None],
+    rounds: int,
+    most: float,
+) -> tuple[State, Float[Tensor, "478 2"]]:
+    """Fit again with the detector's bias measured where it matters: on a render of the current estimate.
+
+    A detector sees a head's points displaced by a bias that depends on pose and shape. Rendering the estimate and
+    detecting on it gives that bias as detection minus projection, at the very head, pose and camera of the photo;
+    taking it off the photo's landmarks makes the two comparable (an inverse compositional view of analysis by
+    synthesis, with the detector as the feature).
+
+    Args:
+        redetect: landmarks that the detector finds on a plain render of a state, None if it finds no face there.
+        rounds: how often to measure the bias.
+        most: biases beyond this many eye distances are taken for failures of the detector and cut off.
+    """
+    bias = torch.zeros(478, 2, dtype=torch.float64)
+    for _ in range(rounds):
+        seen = redetect(state)
+        if seen is None:
+            break
+        measured = torch.as_tensor(seen[:, :2], dtype=torch.float64) - fit.projected_landmarks(state)
+        limit = most * fit.eye_distance(state)
+        length = measured.norm(dim=1, keepdim=True).clamp(min=1e-9)
+        bias = measured * (limit / length).clamp(max=1.0)
+        state = fit.everything(state, rounds=2, bias=bias)
+    return state, bias
+
+
