@@ -1,5 +1,6 @@
 """Head models behind one interface, and the Head: one person, ready to be moved."""
 
+from morphable.appearance import default_textures, plain_textures
 from morphable.arkit import ARKIT_NAMES
 from morphable.catalogue import load, names
 from morphable.head import Head
@@ -15,7 +16,9 @@ __all__ = [
     "MorphableModel",
     "Part",
     "Texture",
+    "default_textures",
     "load",
     "names",
     "on_surface",
+    "plain_textures",
 ]
