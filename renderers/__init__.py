@@ -5,6 +5,12 @@ lights and colour conversions. World: metres, right-handed, y up. Camera: OpenCV
 channel, row 0 at the top, linear light.
 """
 
+import os
+
+# OpenMP, under torch's operations, keeps its threads spinning for milliseconds after each of them, on the cores that
+# the kernels here need; on two cores that takes away the second. It reads this when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from .antialiasing import antialias
 from .camera import Camera
 from .colour import linear_to_srgb, srgb_to_linear

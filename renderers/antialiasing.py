@@ -61,10 +61,10 @@ class _Antialias(torch.autograd.Function):
         image, clip, depth = image.contiguous(), clip.contiguous(), depth.contiguous()
         surface = (clip, wp.vec4), (triangles, wp.vec3i), (beyond, wp.vec3i)
         silhouettes = torch.empty(batch, len(triangles), dtype=torch.int32, device=device)
-        span = max((len(triangles) + kernels.BANDS - 1) // kernels.BANDS, 1) if device.type == "cpu" else 1
+        span, items = kernels.spans(len(triangles), device)
         kernels.launch(
             kernels.find_silhouettes,
-            batch * ((len(triangles) + span - 1) // span),
+            batch * items,
             [span, width, height, *surface, (silhouettes, wp.int32)],
             device,
         )

@@ -25,7 +25,10 @@ import torch
 import warp as wp
 from torch import Tensor
 
-wp.set_module_options({"enable_backward": False})
+# Runs of pixels that see one triangle are short: vectorized loops are a fifth slower here, and take longer to compile.
+wp.set_module_options(
+    {"enable_backward": False, "cpu_compiler_flags": "-march=native -fno-vectorize -fno-slp-vectorize"}
+)
 
 BANDS = 16
 """Bands of rows an image is cut into on the CPU: the unit of parallel work, and the copies of vertex gradients."""
@@ -56,6 +59,12 @@ def image_grid(batch: int, height: int, width: int, device: torch.device) -> Gri
     if device.type == "cpu":
         return Grid(batch * BANDS, BANDS, width, BANDS)
     return Grid(batch * height * width, height, 1, 1)
+
+
+def spans(count: int, device: torch.device) -> tuple[int, int]:
+    """Cut a list of vertices, triangles or samples: (how many an item, items). On the CPU thousands, on CUDA one."""
+    span = min(max((count + BANDS - 1) // BANDS, 4096), max(count, 1)) if device.type == "cpu" else 1
+    return span, (count + span - 1) // span
 
 
 def launch(kernel: wp.Kernel, items: int, arguments: Sequence[Any], device: torch.device) -> None:
@@ -108,32 +117,38 @@ def locate(item: int, bands: int, segment: int, height: int, width: int):
 # Rasterization
 
 
+@wp.func
+def on_screen(p: wp.vec4, width: int, height: int):
+    return wp.vec2((0.5 + 0.5 * p[0] / p[3]) * float(width), (0.5 - 0.5 * p[1] / p[3]) * float(height))
+
+
 @wp.kernel
 def project_vertices(
     first: int,
     step: int,
+    span: int,
     height: int,
     width: int,
     clip: wp.array2d(dtype=wp.vec4),
     snapped: wp.array2d(dtype=wp.vec2i),
     nearness: wp.array2d(dtype=wp.float32),
 ):
-    """Clip space → fixed-point screen position, and nearness (w - z) / w: affine on screen, 0 at the far plane."""
+    """Item = (image, group of `span` vertices). Clip space → fixed-point screen position, and nearness (w - z) / w:
+    affine on screen, 0 at the far plane."""
     item = first + wp.tid() * step
     count = clip.shape[1]
-    chunk = (count + 3) // 4
-    b = item // 4
-    begin = (item % 4) * chunk
-    for v in range(begin, wp.min(begin + chunk, count)):
+    groups = (count + span - 1) // span
+    b = item // groups
+    begin = (item % groups) * span
+    for v in range(begin, wp.min(begin + span, count)):
         p = clip[b, v]
         near = UNSEEN
         if p[3] > 0.0 and p[2] >= -p[3]:
-            x = (0.5 + 0.5 * p[0] / p[3]) * float(width)
-            y = (0.5 - 0.5 * p[1] / p[3]) * float(height)
-            if wp.abs(x) < GUARD and wp.abs(y) < GUARD:
+            position = on_screen(p, width, height)
+            if wp.abs(position[0]) < GUARD and wp.abs(position[1]) < GUARD:
                 near = (p[3] - p[2]) / p[3]
                 scale = float(1 << SUBPIXEL_BITS)
-                snapped[b, v] = wp.vec2i(int(wp.rint(x * scale)), int(wp.rint(y * scale)))
+                snapped[b, v] = wp.vec2i(int(wp.rint(position[0] * scale)), int(wp.rint(position[1] * scale)))
         nearness[b, v] = near
 
 
@@ -210,16 +225,22 @@ def draw_triangle(
         f0 = e0
         f1 = e1
         f2 = e2
-        line = (b * height + row) * width
-        for column in range(xa, xb):
-            if (f0 | f1 | f2) >= wp.int64(0):
-                q = q0 + slope1 * float(f1) + slope2 * float(f2)
-                if q > 0.0:
-                    key = (wp.uint64(wp.cast(q, wp.uint32)) << wp.uint64(32)) | index
-                    wp.atomic_max(keys, line + column, key)
+        pixel = (b * height + row) * width + xa
+        end = pixel + xb - xa
+        while pixel < end and (f0 | f1 | f2) < wp.int64(0):
             f0 += right0
             f1 += right1
             f2 += right2
+            pixel += 1
+        while pixel < end and (f0 | f1 | f2) >= wp.int64(0):
+            q = q0 + slope1 * float(f1) + slope2 * float(f2)
+            if q > 0.0:
+                key = (wp.uint64(wp.cast(q, wp.uint32)) << wp.uint64(32)) | index
+                wp.atomic_max(keys, pixel, key)
+            f0 += right0
+            f1 += right1
+            f2 += right2
+            pixel += 1
         e0 += down0
         e1 += down1
         e2 += down2
@@ -230,7 +251,7 @@ def draw(
     first: int,
     step: int,
     bands: int,
-    span: int,
+    groups: int,
     height: int,
     width: int,
     triangles: wp.array(dtype=wp.vec3i),
@@ -238,18 +259,21 @@ def draw(
     nearness: wp.array2d(dtype=wp.float32),
     keys: wp.array(dtype=wp.uint64),
 ):
-    """Item = (image, band, group of `span` triangles)."""
+    """Item = (image, band, group of triangles). Where all triangles are one group, it also clears the keys."""
     item = first + wp.tid() * step
     count = triangles.shape[0]
-    groups = (count + span - 1) // span
+    span = (count + groups - 1) // groups
     begin = (item % groups) * span
     band = (item // groups) % bands
     b = item // groups // bands
     rows = (height + bands - 1) // bands
+    y_first = wp.min(band * rows, height)
+    y_end = wp.min(y_first + rows, height)
+    if groups == 1:
+        for pixel in range((b * height + y_first) * width, (b * height + y_end) * width):
+            keys[pixel] = wp.uint64(0)
     for t in range(begin, wp.min(begin + span, count)):
-        draw_triangle(
-            b, t, band * rows, wp.min((band + 1) * rows, height), width, height, triangles, snapped, nearness, keys
-        )
+        draw_triangle(b, t, y_first, y_end, width, height, triangles, snapped, nearness, keys)
 
 
 @wp.func
@@ -272,17 +296,22 @@ def cross2(a: wp.vec2, b: wp.vec2):
 
 
 @wp.func
-def homogeneous_areas(f: wp.vec2, p0: wp.vec4, p1: wp.vec4, p2: wp.vec4):
-    """Areas proportional to the perspective-correct barycentrics (Olano & Greer 1997).
+def homogeneous_areas(d0: wp.vec2, d1: wp.vec2, d2: wp.vec2):
+    """Areas in proportion to the perspective-correct barycentrics, from the corners relative to the pixel (Olano &
+    Greer 1997). Affine in the pixel's position; of either sign."""
+    return wp.vec3(cross2(d1, d2), cross2(d2, d0), cross2(d0, d1))
 
-    Made positive, and clamped at zero where snapping let a pixel just outside the exact triangle be covered.
-    """
-    d0 = seen_from(f, p0)
-    d1 = seen_from(f, p1)
-    d2 = seen_from(f, p2)
-    a = wp.vec3(cross2(d1, d2), cross2(d2, d0), cross2(d0, d1))
-    sign = wp.sign(a[0] + a[1] + a[2])
-    return wp.vec3(wp.max(sign * a[0], 0.0), wp.max(sign * a[1], 0.0), wp.max(sign * a[2], 0.0)), sign
+
+@wp.func
+def area_slopes(d0: wp.vec2, d1: wp.vec2, d2: wp.vec2, w0: float, w1: float, w2: float):
+    """d(areas) / d(f_x)."""
+    return wp.vec3(w2 * d1[1] - w1 * d2[1], w0 * d2[1] - w2 * d0[1], w1 * d0[1] - w0 * d1[1])
+
+
+@wp.func
+def positive(a: wp.vec3):
+    """Clamped at 0, where snapping let a pixel just outside the exact triangle be covered."""
+    return wp.vec3(wp.max(a[0], 0.0), wp.max(a[1], 0.0), wp.max(a[2], 0.0))
 
 
 @wp.kernel
@@ -300,33 +329,45 @@ def resolve(
     barycentric: wp.array(dtype=wp.vec3),
     depth: wp.array(dtype=wp.float32),
 ):
-    """Keys → triangle index, perspective-correct barycentrics and depth of each pixel."""
+    """Keys → triangle index, perspective-correct barycentrics and depth of each pixel.
+
+    Areas are computed afresh where the triangle changes and stepped along the run of pixels that see it.
+    """
     b, y0, y1, x0, x1, _band = locate(first + wp.tid() * step, bands, segment, height, width)
-    current = int(-1)
-    p0 = wp.vec4()
-    p1 = wp.vec4()
-    p2 = wp.vec4()
     for y in range(y0, y1):
+        current = int(-1)
+        a = wp.vec3()
+        right = wp.vec3()
+        w = wp.vec3()
         for x in range(x0, x1):
             pixel = (b * height + y) * width + x
             key = keys[pixel]
-            if key == wp.uint64(0):
-                triangle[pixel] = -1
-                barycentric[pixel] = wp.vec3()
-                depth[pixel] = 0.0
-            else:
+            t = int(-1)
+            weights = wp.vec3()
+            if key != wp.uint64(0):
                 t = int(wp.uint64(0xFFFFFFFF) - (key & wp.uint64(0xFFFFFFFF)))
-                if t != current:
+                if t == current:
+                    a += right
+                else:
                     ids = triangles[t]
                     p0 = clip[b, ids[0]]
                     p1 = clip[b, ids[1]]
                     p2 = clip[b, ids[2]]
-                    current = t
-                a, _sign = homogeneous_areas(ndc(x, y, width, height), p0, p1, p2)
-                weights = a / wp.max(a[0] + a[1] + a[2], 1.0e-37)
-                triangle[pixel] = t
-                barycentric[pixel] = weights
-                depth[pixel] = weights[0] * p0[3] + weights[1] * p1[3] + weights[2] * p2[3]
+                    f = ndc(x, y, width, height)
+                    d0 = seen_from(f, p0)
+                    d1 = seen_from(f, p1)
+                    d2 = seen_from(f, p2)
+                    w = wp.vec3(p0[3], p1[3], p2[3])
+                    a = homogeneous_areas(d0, d1, d2)
+                    sign = wp.sign(a[0] + a[1] + a[2])
+                    a = sign * a
+                    right = (2.0 * sign / float(width)) * area_slopes(d0, d1, d2, w[0], w[1], w[2])
+                inside = positive(a)
+                weights = (1.0 / wp.max(inside[0] + inside[1] + inside[2], 1.0e-37)) * inside
+            current = t
+            triangle[pixel] = t
+            barycentric[pixel] = weights
+            depth[pixel] = wp.dot(weights, w)
 
 
 @wp.kernel
@@ -375,20 +416,22 @@ def rasterize_backward(
                     g2 = wp.vec4()
                     current = t
                 f = ndc(x, y, width, height)
-                a, sign = homogeneous_areas(f, p0, p1, p2)
-                total = wp.max(a[0] + a[1] + a[2], 1.0e-37)
-                weights = a / total
+                d0 = seen_from(f, p0)
+                d1 = seen_from(f, p1)
+                d2 = seen_from(f, p2)
+                a = homogeneous_areas(d0, d1, d2)
+                sign = wp.sign(a[0] + a[1] + a[2])
+                a = positive(sign * a)
+                scale = 1.0 / wp.max(a[0] + a[1] + a[2], 1.0e-37)
+                weights = scale * a
                 gd = depth_gradient[pixel]
                 gb = barycentric_gradient[pixel] + gd * wp.vec3(p0[3], p1[3], p2[3])
-                ga = (gb - wp.vec3(wp.dot(gb, weights))) * (sign / total)
+                ga = (gb - wp.vec3(wp.dot(gb, weights))) * (sign * scale)
                 ga = wp.vec3(
                     wp.where(a[0] > 0.0, ga[0], 0.0),
                     wp.where(a[1] > 0.0, ga[1], 0.0),
                     wp.where(a[2] > 0.0, ga[2], 0.0),
                 )
-                d0 = seen_from(f, p0)
-                d1 = seen_from(f, p1)
-                d2 = seen_from(f, p2)
                 h0 = ga[2] * wp.vec2(d1[1], -d1[0]) - ga[1] * wp.vec2(d2[1], -d2[0])
                 h1 = ga[0] * wp.vec2(d2[1], -d2[0]) - ga[2] * wp.vec2(d0[1], -d0[0])
                 h2 = ga[1] * wp.vec2(d0[1], -d0[0]) - ga[0] * wp.vec2(d1[1], -d1[0])
@@ -514,11 +557,9 @@ def footprint(
                 d0 = seen_from(f, p0)
                 d1 = seen_from(f, p1)
                 d2 = seen_from(f, p2)
-                a = wp.vec3(cross2(d1, d2), cross2(d2, d0), cross2(d0, d1))
+                a = homogeneous_areas(d0, d1, d2)
                 total = a[0] + a[1] + a[2]
-                ax = wp.vec3(
-                    p2[3] * d1[1] - p1[3] * d2[1], p0[3] * d2[1] - p2[3] * d0[1], p1[3] * d0[1] - p0[3] * d1[1]
-                )
+                ax = area_slopes(d0, d1, d2, p0[3], p1[3], p2[3])
                 ay = wp.vec3(
                     p1[3] * d2[0] - p2[3] * d1[0], p2[3] * d0[0] - p0[3] * d2[0], p0[3] * d1[0] - p1[3] * d0[0]
                 )
@@ -698,11 +739,6 @@ def texture_backward_texels(
 
 
 # Antialiasing (Laine et al. 2020, section 3.5, with a walk to outlines on triangles that no pixel centre sees)
-
-
-@wp.func
-def on_screen(p: wp.vec4, width: int, height: int):
-    return wp.vec2((0.5 + 0.5 * p[0] / p[3]) * float(width), (0.5 - 0.5 * p[1] / p[3]) * float(height))
 
 
 @wp.func

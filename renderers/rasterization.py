@@ -79,20 +79,23 @@ class _Rasterize(torch.autograd.Function):
         device = clip.device
         snapped = torch.empty(batch, vertices, 2, dtype=torch.int32, device=device)
         nearness = torch.empty(batch, vertices, device=device)
-        keys = torch.zeros(batch * height * width, dtype=torch.int64, device=device)
+        on_cpu = device.type == "cpu"
+        bands, groups = (2 * torch.get_num_threads(), 1) if on_cpu else (1, max(len(triangles), 1))
+        keys = torch.empty(batch * height * width, dtype=torch.int64, device=device)
+        if groups > 1:
+            keys.zero_()
         triangle = torch.empty(batch, height, width, dtype=torch.int32, device=device)
         barycentric = torch.empty(batch, height, width, 3, device=device)
         depth = torch.empty(batch, height, width, device=device)
         grid = kernels.image_grid(batch, height, width, device)
         surface = ((clip, wp.vec4), (triangles, wp.vec3i))
         window = ((snapped, wp.vec2i), (nearness, wp.float32))
-        kernels.launch(kernels.project_vertices, batch * 4, [height, width, surface[0], *window], device)
-        on_cpu = device.type == "cpu"
-        bands, span = (kernels.BANDS, max(len(triangles), 1)) if on_cpu else (1, 1)
+        span, items = kernels.spans(vertices, device)
+        kernels.launch(kernels.project_vertices, batch * items, [span, height, width, surface[0], *window], device)
         kernels.launch(
             kernels.draw,
-            batch * bands * ((len(triangles) + span - 1) // span),
-            [bands, span, height, width, surface[1], *window, (keys, wp.uint64)],
+            batch * bands * groups,
+            [bands, groups, height, width, surface[1], *window, (keys, wp.uint64)],
             device,
         )
         kernels.launch(

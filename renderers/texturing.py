@@ -124,10 +124,10 @@ class _Texture(torch.autograd.Function):
         uv = uv.contiguous()
         level = uv.new_empty(0, 0) if level is None else level.contiguous()
         output = torch.empty(*uv.shape[:2], pyramid.shape[2], device=uv.device)
-        span, items = _groups(uv)
+        span, items = kernels.spans(uv.shape[1], uv.device)
         kernels.launch(
             kernels.texture_forward,
-            items,
+            uv.shape[0] * items,
             [span, *size, int(repeat), (pyramid, wp.float32), (uv, wp.vec2), (level, wp.float32), (output, wp.float32)],
             uv.device,
         )
@@ -139,7 +139,7 @@ class _Texture(torch.autograd.Function):
     def backward(ctx, output_gradient: Tensor):
         pyramid, uv, level = ctx.saved_tensors
         samples = (uv, wp.vec2), (level, wp.float32), (output_gradient.contiguous(), wp.float32)
-        span, items = _groups(uv)
+        span, items = kernels.spans(uv.shape[1], uv.device)
         pyramid_gradient = uv_gradient = None
         if ctx.needs_input_grad[0]:
             pyramid_gradient = torch.zeros(pyramid.shape, device=uv.device)
@@ -155,15 +155,8 @@ class _Texture(torch.autograd.Function):
             uv_gradient = torch.empty_like(uv)
             kernels.launch(
                 kernels.texture_backward_uv,
-                items,
+                uv.shape[0] * items,
                 [span, *ctx.lookup, (pyramid, wp.float32), *samples, (uv_gradient, wp.vec2)],
                 uv.device,
             )
         return pyramid_gradient, uv_gradient, None, None, None
-
-
-def _groups(uv: Tensor) -> tuple[int, int]:
-    """Samples an item, and items."""
-    batch, samples, _ = uv.shape
-    span = max((samples + kernels.BANDS - 1) // kernels.BANDS, 1) if uv.device.type == "cpu" else 1
-    return span, batch * ((samples + span - 1) // span)
