@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from renderers import Camera, rasterize
+from renderers.rasterization import Backend
 
 from .timing import figure, growth, medians
 
@@ -41,7 +42,7 @@ def figures() -> Iterator[dict]:
     yield from growth_with_triangles()
 
 
-def forward_and_backward(clip: Tensor, triangles: Tensor, resolution: tuple[int, int], backend: str = "warp"):
+def forward_and_backward(clip: Tensor, triangles: Tensor, resolution: tuple[int, int], backend: Backend = "warp"):
     """Rasterize, then carry a gradient of every barycentric and depth back to the vertices."""
     clip = clip.detach().requires_grad_()
     weight = torch.rand(1, *resolution, 3)

@@ -54,17 +54,17 @@ class Camera:
             field_of_view: vertical opening angle, in radians.
             resolution: (height, width) in pixels.
         """
-        eye = torch.as_tensor(eye, dtype=None if isinstance(eye, Tensor) else torch.float32)
-        target, up = (torch.as_tensor(v, dtype=eye.dtype, device=eye.device) for v in (target, up))
-        eye, target, up = torch.broadcast_tensors(eye, target, up)
-        forward = torch.nn.functional.normalize(target - eye, dim=-1)
-        right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=-1)
+        origin = eye if isinstance(eye, Tensor) else torch.tensor(eye, dtype=torch.float32)
+        ahead = torch.as_tensor(target, dtype=origin.dtype, device=origin.device) - origin
+        above = torch.as_tensor(up, dtype=origin.dtype, device=origin.device)
+        forward = torch.nn.functional.normalize(ahead, dim=-1)
+        right = torch.nn.functional.normalize(torch.linalg.cross(forward, above.expand_as(forward)), dim=-1)
         rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
         height, width = resolution
-        angle = torch.as_tensor(field_of_view, dtype=eye.dtype, device=eye.device)
-        focal = (0.5 * height / (0.5 * angle).tan()).expand(eye.shape[:-1])
-        principal = eye.new_tensor([0.5 * width, 0.5 * height]).expand(*eye.shape[:-1], 2)
-        translation = -(rotation @ eye[..., None])[..., 0]
+        angle = torch.as_tensor(field_of_view, dtype=origin.dtype, device=origin.device)
+        focal = (0.5 * height / (0.5 * angle).tan()).expand(forward.shape[:-1])
+        principal = origin.new_tensor([0.5 * width, 0.5 * height]).expand(*forward.shape[:-1], 2)
+        translation = -(rotation @ origin.expand_as(forward)[..., None])[..., 0]
         return cls(torch.stack([focal, focal], -1), principal, rotation, translation, resolution, near, far)
 
     @property

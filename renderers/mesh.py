@@ -117,8 +117,8 @@ def _lit(albedo: Tensor, positions: Tensor, normals: Tensor, camera: Camera, lig
     if not lights:
         return albedo
     eye = camera.position.expand(len(albedo), 3)[:, None]
-    flat = [x.flatten(1, 2) for x in (albedo, positions, normals)]
-    radiance = torch.stack([light.shade(*flat, eye) for light in lights]).sum(0)
+    surface = albedo.flatten(1, 2), positions.flatten(1, 2), normals.flatten(1, 2)
+    radiance = torch.stack([light.shade(*surface, eye) for light in lights]).sum(0)
     return radiance.view(*albedo.shape[:3], -1)
 
 
