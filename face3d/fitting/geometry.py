@@ -41,6 +41,7 @@ class GeometryFit:
         self.mean = model.mean.double()
         self.identity_basis = model.identity_basis.double()
         self.landmarks = _SurfacePoints.of_landmarks(model)
+        self.mean_landmarks = self.landmarks.gather(self.mean)
         self.landmark_identity = self.landmarks.gather(self.identity_basis)
         self.edges = _edges(model.triangles)
         outside = model.regions["face"] | model.regions["ears"]

@@ -48,6 +48,12 @@ class FaceDetector(Protocol):
         """All faces of an sRGB image, most prominent first; an empty list where there are none."""
         ...
 
+    def measure(
+        self, image: UInt8[np.ndarray, "height width 3"], box: tuple[float, float, float, float]
+    ) -> FaceObservation | None:
+        """The face at a place that is known already, without a search; None if there is none."""
+        ...
+
 
 def by_prominence(faces: Sequence[FaceObservation], width: int, height: int) -> list[FaceObservation]:
     """Faces of a width x height image, largest and most central first."""

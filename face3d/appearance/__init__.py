@@ -1,0 +1,1 @@
+"""What a head looks like: light, skin, texture and pictures."""

@@ -1,0 +1,153 @@
+"""A photo onto a head's texture: where it is seen, taken from the photo with the light removed; elsewhere completed."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from scipy import ndimage
+from torch import Tensor
+
+from face3d.appearance.light import shading
+from face3d.appearance.painting import to_srgb8
+from morphable import MorphableModel
+from renderers import Camera, interpolate, rasterize, srgb_to_linear, vertex_normals
+
+GRAZING = (0.15, 0.55)
+"""Cosine between surface and line of sight from which a texel begins to be, and is fully, taken from the photo."""
+DEPTH_TOLERANCE = 0.004
+"""Metres by which a texel may lie behind the nearest surface and still be seen."""
+RIM = 0.03
+"""Texels this near to an outline are not taken: the fit is not exact there. Relative to the eyes' distance."""
+MIRRORED = 0.85
+"""How much of the detail of the other, seen half is carried to an unseen texel."""
+OUTLIER = 3.0
+"""Deviations from the face's own skin beyond which a texel of neck or ear is cloth, hair or background."""
+LEAST_SPREAD = 0.08
+"""Added to the measured spread of skin, in logarithms: shading is not known better than that."""
+MIN_FACE_TEXELS = 100
+"""A face of which less is seen says nothing of its skin."""
+OUTLIER_REGIONS = ("neck", "ears")
+CLIPPED = (0.94, 0.995)
+"""sRGB values between which a channel is taken to saturate."""
+COARSE = 4
+"""The completion runs on a texture smaller by this factor."""
+RATIO_LIMIT = 2.5
+"""Largest |log| of the photo's albedo over the model's."""
+
+
+def unwrap(
+    photo: Float[Tensor, "height width 3"],
+    camera: Camera,
+    vertices: Float[Tensor, "vertex 3"],
+    model: MorphableModel,
+    light: Float[Tensor, "9 3"],
+    base: UInt8[np.ndarray, "size size 3"],
+    eye_distance: float,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """The skin's albedo as an sRGB texture of the size of `base`.
+
+    The photo's albedo is expressed as a ratio to the model's own skin, `base`. The ratio's smooth part spreads from seen
+    to unseen texels, its detail is mirrored from the other half of the face, and both blend by how well a texel was
+    seen; so there is no seam to hide.
+
+    Args:
+        photo: sRGB in [0, 1], as the camera sees it.
+        vertices: as posed in the photo.
+        light: spherical harmonics that lit the face.
+        base: the model's own skin, sRGB.
+        eye_distance: between the outer eye corners, in pixels of the photo.
+    """
+    size = len(base)
+    positions, normals, face, doubtful = _texel_geometry(model, vertices, size)
+    trust, seen = _sampled(photo, camera, positions, normals, model, vertices, eye_distance)
+    own = srgb_to_linear(torch.as_tensor(base).float() / 255).clamp(min=2e-3)
+    albedo = srgb_to_linear(seen) / shading(normals, light)
+    ratio = (albedo.clamp(min=2e-3) / own).log().clamp(-RATIO_LIMIT, RATIO_LIMIT)
+    trust = trust * _plausible_skin(ratio, trust, face, doubtful)
+    completed = _completed(ratio, trust)
+    return to_srgb8(own * completed.exp())
+
+
+def _texel_geometry(model: MorphableModel, vertices: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Position and normal on the posed skin of every texel, 0 where there is no skin, and how far it belongs to the face
+    and to the OUTLIER_REGIONS."""
+    span = model.parts["head"].triangles
+    corners, triangles = model.uv_triangles[span], model.triangles[span]
+    x, y = 2 * model.uv[:, 0] - 1, 1 - 2 * model.uv[:, 1]
+    flat = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None]
+    fragments = rasterize(flat, corners, (size, size))
+    doubtful = torch.stack([model.regions[name] for name in OUTLIER_REGIONS]).any(0)
+    masks = torch.stack([model.regions["face"], doubtful], 1).float()
+    attributes = torch.cat([vertices, vertex_normals(vertices, model.triangles), masks], 1)
+    values = interpolate(attributes, fragments, triangles)[0]
+    return values[..., :3], torch.nn.functional.normalize(values[..., 3:6], dim=-1), values[..., 6], values[..., 7]
+
+
+def _sampled(photo, camera: Camera, positions, normals, model, vertices, eye_distance) -> tuple[Tensor, Tensor]:
+    """How far each texel can be trusted to show in the photo, and the photo's colour there."""
+    height, width = camera.resolution
+    clip = camera.clip(vertices[None])
+    depth = rasterize(clip, model.triangles, camera.resolution).depth[0]
+    rim = torch.as_tensor(_near_outline(depth.numpy(), max(1.5, RIM * eye_distance)))
+    pixels = camera.project(positions.flatten(0, 1))
+    grid = (pixels / pixels.new_tensor([width, height]) * 2 - 1).view(1, *positions.shape[:2], 2)
+    layers = torch.cat([photo, depth[..., None], rim[..., None]], -1).permute(2, 0, 1)[None]
+    found = torch.nn.functional.grid_sample(layers, grid, padding_mode="border", align_corners=False)[0].permute(1, 2, 0)
+    colour = found[..., :3]
+    distance = camera.view(positions.flatten(0, 1))[:, 2].view(positions.shape[:2])
+    facing = (normals * torch.nn.functional.normalize(camera.position - positions, dim=-1)).sum(-1)
+    visible = (distance > 0) & (distance < found[..., 3] + DEPTH_TOLERANCE) & (grid[0].abs() < 1).all(-1)
+    unclipped = 1 - 0.8 * _smoothstep(colour.amax(-1), *CLIPPED)
+    visible &= normals.any(-1)
+    return visible * _smoothstep(facing, *GRAZING) * (1 - found[..., 4]) * unclipped, colour
+
+
+def _near_outline(depth: Float[np.ndarray, "h w"], reach: float) -> Float[np.ndarray, "h w"]:
+    """1 on outlines and depth jumps, falling to 0 at `reach` pixels from them, on the farther side of a jump only."""
+    covered = depth > 0
+    nearest = np.where(covered, depth, np.inf)
+    jump = ndimage.grey_dilation(np.where(covered, depth, 0), 3) - nearest > 0.02
+    edge = jump | (ndimage.binary_dilation(~covered) & covered)
+    distance = ndimage.distance_transform_edt(~edge) if edge.any() else np.full(depth.shape, np.inf)
+    return np.clip(1 - distance / reach, 0, 1).astype(np.float32)
+
+
+def _plausible_skin(ratio, trust, face, doubtful) -> Float[Tensor, "size size"]:
+    """Of neck and ears, what looks like the skin of the face; collars, hair and background do not."""
+    known = (face > 0.5) & (trust > 0.5)
+    if known.sum() < MIN_FACE_TEXELS:
+        return torch.ones_like(trust)
+    middle = ratio[known].median(0).values
+    spread = (ratio[known] - middle).abs().median(0).values * 1.4826 + LEAST_SPREAD
+    deviation = ((ratio - middle) / spread).abs().amax(-1)
+    deviation = torch.as_tensor(ndimage.gaussian_filter(deviation.numpy(), len(ratio) / 512))
+    return 1 - doubtful * _smoothstep(deviation, OUTLIER, 2 * OUTLIER)
+
+
+def _completed(ratio: Float[Tensor, "size size 3"], trust: Float[Tensor, "size size"]) -> Tensor:
+    """The ratio everywhere: its own where trusted, else the spread smooth part with the mirrored detail."""
+    size = len(ratio)
+    small = torch.nn.functional.avg_pool2d(
+        torch.cat([ratio * trust[..., None], trust[..., None]], -1).permute(2, 0, 1)[None], COARSE
+    )
+    smooth = torch.nn.functional.interpolate(spread(small), (size, size), mode="bilinear")[0].permute(1, 2, 0)
+    detail = (ratio - smooth) * trust[..., None]
+    mirrored = detail.flip(1) * MIRRORED
+    return smooth + detail + (1 - trust[..., None]) * mirrored
+
+
+def spread(weighted: Float[Tensor, "1 channel height width"]) -> Float[Tensor, "1 _channel height width"]:
+    """Fill an image that is known in places, smoothly: push-pull over an image pyramid (Gortler et al. 1996).
+
+    The last channel is the weight, the others are values times their weight.
+    """
+    if min(weighted.shape[-2:]) == 1:
+        return weighted[:, :-1] / weighted[:, -1:].clamp(min=1e-6)
+    coarse = spread(torch.nn.functional.avg_pool2d(weighted, 2, ceil_mode=True, count_include_pad=False))
+    coarse = torch.nn.functional.interpolate(coarse, weighted.shape[-2:], mode="bilinear")
+    known = weighted[:, -1:].clamp(0, 1)
+    return weighted[:, :-1] / weighted[:, -1:].clamp(min=1e-6) * known + (1 - known) * coarse
+
+
+def _smoothstep(x: Tensor, low: float, high: float) -> Tensor:
+    t = ((x - low) / (high - low)).clamp(0, 1)
+    return t * t * (3 - 2 * t)

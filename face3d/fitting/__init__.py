@@ -1,0 +1,1 @@
+"""From what perception saw to a head before a camera."""
