@@ -61,11 +61,13 @@ class _Antialias(torch.autograd.Function):
         image, clip, depth = image.contiguous(), clip.contiguous(), depth.contiguous()
         surface = (clip, wp.vec4), (triangles, wp.vec3i), (beyond, wp.vec3i)
         silhouettes = torch.empty(batch, len(triangles), dtype=torch.int32, device=device)
+        on_outline = torch.zeros(clip.shape[:2], dtype=torch.int32, device=device)
+        masks = (silhouettes, wp.int32), (on_outline, wp.int32)
         span, items = kernels.spans(len(triangles), device)
         kernels.launch(
             kernels.find_silhouettes,
             batch * items,
-            [span, width, height, *surface, (silhouettes, wp.int32)],
+            [span, width, height, *surface, *masks],
             device,
         )
         codes = torch.empty(batch * height * width, 2, dtype=torch.int32, device=device)
@@ -73,7 +75,7 @@ class _Antialias(torch.autograd.Function):
         outlines = (codes, wp.int32), (reaches, wp.float32)
         grid = kernels.image_grid(batch, height, width, device)
         place = [grid.bands, grid.segment, height, width]
-        seen = (silhouettes, wp.int32), (triangle.view(-1), wp.int32), (depth.view(-1), wp.float32)
+        seen = *masks, (triangle.view(-1), wp.int32), (depth.view(-1), wp.float32)
         kernels.launch(kernels.find_outlines, grid.items, [*place, *surface, *seen, *outlines], device)
         output = image.clone()
         flat = (image.view(-1, channels), wp.float32), (output.view(-1, channels), wp.float32)

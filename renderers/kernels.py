@@ -758,10 +758,12 @@ def find_silhouettes(
     triangles: wp.array(dtype=wp.vec3i),
     neighbours: wp.array(dtype=wp.vec3i),
     silhouettes: wp.array2d(dtype=wp.int32),
+    on_outline: wp.array2d(dtype=wp.int32),
 ):
     """Bit k of a triangle's mask: its edge opposite corner k is an outline seen from the camera.
 
-    That is an edge with nothing drawn beyond it, or one where the surface folds back.
+    That is an edge with nothing drawn beyond it, or one where the surface folds back. `on_outline` starts at 0 and
+    becomes 1 for the ends of outlines, whichever triangle writes it.
     """
     count = triangles.shape[0]
     groups = (count + span - 1) // span
@@ -800,6 +802,8 @@ def find_silhouettes(
                         outline = folds(end - origin, inner - origin, on_screen(q, width, height) - origin)
                 if outline:
                     mask += 1 << k
+                    on_outline[b, ids[(k + 1) % 3]] = 1
+                    on_outline[b, ids[(k + 2) % 3]] = 1
         silhouettes[b, t] = mask
 
 
@@ -836,33 +840,42 @@ def walk_to_outline(
     t = int(start)
     found = int(-1)
     distance = float(0.0)
-    for _ in range(MOST_STEPS):
-        if t >= 0:
-            ids = triangles[t]
-            leaving = int(-1)
-            steep = bool(False)
-            distance = -1.0e30
-            corner = along(on_screen(clip[b, ids[1]], width, height), centre, vertical, direction)
-            for k in range(3):
-                following = along(on_screen(clip[b, ids[(k + 2) % 3]], width, height), centre, vertical, direction)
-                if (corner[1] < 0.0) != (following[1] < 0.0):
-                    s = cross2(corner, following) / (following[1] - corner[1])
-                    if s > distance:
-                        distance = s
-                        leaving = k
-                        steepness = wp.abs(following[1] - corner[1]) - wp.abs(following[0] - corner[0])
-                        steep = steepness > 0.0 or (steepness == 0.0 and vertical == 0)
-                corner = following
-            beyond = int(-1)
-            if leaving >= 0 and distance <= 1.0:
-                if (silhouettes[b, t] >> leaving) & 1 == 0:
-                    beyond = neighbours[t][leaving]
-                elif steep:
-                    found = 3 * t + leaving
-            if beyond == goal or found >= 0:
-                beyond = -1
-            t = beyond
+    steps = int(0)
+    while t >= 0 and steps < MOST_STEPS:
+        ids = triangles[t]
+        leaving = int(-1)
+        steep = bool(False)
+        distance = -1.0e30
+        corner = along(on_screen(clip[b, ids[1]], width, height), centre, vertical, direction)
+        for k in range(3):
+            following = along(on_screen(clip[b, ids[(k + 2) % 3]], width, height), centre, vertical, direction)
+            if (corner[1] < 0.0) != (following[1] < 0.0):
+                s = cross2(corner, following) / (following[1] - corner[1])
+                if s > distance:
+                    distance = s
+                    leaving = k
+                    steepness = wp.abs(following[1] - corner[1]) - wp.abs(following[0] - corner[0])
+                    steep = steepness > 0.0 or (steepness == 0.0 and vertical == 0)
+            corner = following
+        beyond = int(-1)
+        if leaving >= 0 and distance <= 1.0:
+            if (silhouettes[b, t] >> leaving) & 1 == 0:
+                beyond = neighbours[t][leaving]
+            elif steep:
+                found = 3 * t + leaving
+        t = wp.where(beyond == goal, -1, beyond)
+        steps += 1
     return found, distance
+
+
+@wp.func
+def joined(b: int, one: wp.vec3i, other: wp.vec3i, on_outline: wp.array2d(dtype=wp.int32)):
+    """Whether two triangles share a corner around which the surface neither ends nor folds: no outline parts them."""
+    for i in range(3):
+        shared = one[i] == other[0] or one[i] == other[1] or one[i] == other[2]
+        if shared and on_outline[b, one[i]] == 0:
+            return True
+    return False
 
 
 @wp.func
@@ -877,6 +890,7 @@ def outline_between(
     triangles: wp.array(dtype=wp.vec3i),
     neighbours: wp.array(dtype=wp.vec3i),
     silhouettes: wp.array2d(dtype=wp.int32),
+    on_outline: wp.array2d(dtype=wp.int32),
     triangle: wp.array(dtype=wp.int32),
     depth: wp.array(dtype=wp.float32),
 ):
@@ -887,13 +901,11 @@ def outline_between(
     """
     nx = x + 1 - vertical
     ny = y + vertical
-    if nx >= width or ny >= height:
-        return -1, 0.0
     pixel = (b * height + y) * width + x
     neighbour = (b * height + ny) * width + nx
     start = triangle[pixel]
     goal = triangle[neighbour]
-    if start == goal:
+    if start >= 0 and goal >= 0 and joined(b, triangles[start], triangles[goal], on_outline):
         return -1, 0.0
     reversed = int(0)
     direction = float(1.0)
@@ -923,6 +935,7 @@ def find_outlines(
     triangles: wp.array(dtype=wp.vec3i),
     neighbours: wp.array(dtype=wp.vec3i),
     silhouettes: wp.array2d(dtype=wp.int32),
+    on_outline: wp.array2d(dtype=wp.int32),
     triangle: wp.array(dtype=wp.int32),
     depth: wp.array(dtype=wp.float32),
     codes: wp.array2d(dtype=wp.int32),
@@ -933,9 +946,29 @@ def find_outlines(
         for x in range(x0, x1):
             pixel = (b * height + y) * width + x
             for vertical in range(2):
-                code, reach = outline_between(
-                    b, x, y, vertical, height, width, clip, triangles, neighbours, silhouettes, triangle, depth
-                )
+                code = int(-1)
+                reach = float(0.0)
+                differs = bool(False)
+                if vertical == 0 and x + 1 < width:
+                    differs = triangle[pixel] != triangle[pixel + 1]
+                if vertical == 1 and y + 1 < height:
+                    differs = triangle[pixel] != triangle[pixel + width]
+                if differs:
+                    code, reach = outline_between(
+                        b,
+                        x,
+                        y,
+                        vertical,
+                        height,
+                        width,
+                        clip,
+                        triangles,
+                        neighbours,
+                        silhouettes,
+                        on_outline,
+                        triangle,
+                        depth,
+                    )
                 codes[pixel, vertical] = code
                 reaches[pixel, vertical] = reach
 
