@@ -15,7 +15,6 @@ Screen space: x right, y down, in pixels, the centre of pixel (0, 0) at (0.5, 0.
 
 # ruff: noqa: RUF046, UP018 - in a kernel, int(0) and float(0.0) declare variables; bare literals are constants.
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -68,7 +67,10 @@ def spans(count: int, device: torch.device) -> tuple[int, int]:
 
 
 def launch(kernel: wp.Kernel, items: int, arguments: Sequence[Any], device: torch.device) -> None:
-    """Run `kernel` over `items`; `arguments` follow `first` and `step`, tensors paired with their Warp element type."""
+    """Run `kernel` over `items`; `arguments` follow `first` and `step`, tensors paired with their Warp element type.
+
+    The calling thread takes back shares that no other thread has begun: on a busy machine some wake up late.
+    """
     if items == 0:
         return
     _compile(device)
@@ -82,10 +84,13 @@ def launch(kernel: wp.Kernel, items: int, arguments: Sequence[Any], device: torc
     def run(share: int) -> None:
         wp.launch(kernel, (items - share + shares - 1) // shares, [share, shares, *values], device="cpu")
 
-    others = [_pool().submit(run, share) for share in range(1, shares)]
+    others = {share: _pool(shares - 1).submit(run, share) for share in range(1, shares)}
     run(0)
-    for other in others:
-        other.result()
+    for share, other in others.items():
+        if other.cancel():
+            run(share)
+        else:
+            other.result()
 
 
 def _array(tensor: Tensor, dtype: Any) -> Any:
@@ -99,8 +104,8 @@ def _compile(device: torch.device) -> None:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="renderers")
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="renderers")
 
 
 @wp.func

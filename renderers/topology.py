@@ -35,11 +35,12 @@ _neighbours = WeakIdKeyDictionary()
 
 
 def _remembered(memory, triangles, device, compute):
-    known = memory.get(triangles)
-    if known is None or known[0] != triangles._version:
-        known = memory[triangles] = (triangles._version, compute(triangles))
     if triangles.device != device:
         raise ValueError(f"triangles are on {triangles.device}, the vertices on {device}")
+    version = None if triangles.is_inference() else triangles._version
+    known = memory.get(triangles)
+    if known is None or known[0] != version:
+        known = memory[triangles] = (version, compute(triangles))
     return known[1]
 
 

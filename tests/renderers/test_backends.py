@@ -10,8 +10,10 @@ CASES = [("pytorch3d", "cpu"), ("pytorch3d", "cuda"), ("nvdiffrast", "cuda")]
 
 
 def skip_without(package, device):
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
+    try:
+        load(package)
+    except ImportError as error:
+        pytest.skip(str(error))
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("there is no CUDA device")
 

@@ -204,6 +204,15 @@ def test_an_index_changed_in_place_is_noticed():
     assert (rasterize(clip, triangles, (4, 4)).triangle == -1).all()
 
 
+def test_it_works_in_inference_mode():
+    with torch.inference_mode():
+        clip = torch.tensor([[[-1.0, -1, 0, 1], [3, -1, 0, 1], [-1, 3, 0, 1]]])
+        triangles = torch.tensor([[0, 1, 2]])
+        fragments = rasterize(clip, triangles, (4, 4))
+        seen = renderers.interpolate(torch.ones(3, 2), fragments, triangles)
+        assert (renderers.antialias(seen, fragments, clip, triangles) == 1).all()
+
+
 @pytest.mark.parametrize(
     ("clip", "triangles", "resolution", "message"),
     [
