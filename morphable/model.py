@@ -90,8 +90,9 @@ class MorphableModel(nn.Module):
             expression: weights of ARKIT_NAMES, normally in [0, 1].
             pose: axis-angle rotations of JOINT_NAMES relative to their parents, radians.
         """
-        shaped = self.neutral(identity) + self.offsets(identity, expression)
-        return blend_skinning(shaped, self.joints(identity), JOINT_PARENTS, self.skinning_weights, pose)
+        neutral, joints = self.neutral(identity), self.joints(identity)
+        shaped = neutral + self.shape_offsets(neutral, joints, expression[:, None])[:, 0]
+        return blend_skinning(shaped, joints, JOINT_PARENTS, self.skinning_weights, pose)
 
     def neutral(self, identity: Float[Tensor, "batch identity"]) -> Float[Tensor, "batch vertex 3"]:
         """Heads at rest."""
@@ -101,17 +102,22 @@ class MorphableModel(nn.Module):
         """JOINT_NAMES at rest."""
         return self.joint_mean + torch.tensordot(identity, self.joint_basis, 1)
 
-    def offsets(
-        self, identity: Float[Tensor, "batch identity"], expression: Float[Tensor, "batch 52"]
-    ) -> Float[Tensor, "batch vertex 3"]:
-        """How expressions move the vertices of heads at rest: the weighted sum of their own 52 shapes."""
-        return torch.tensordot(expression, self.expression_basis, 1)
-
     def expressions(self, identity: Float[Tensor, "batch identity"]) -> Float[Tensor, "batch 52 vertex 3"]:
         """The 52 shapes of each head as offsets from its rest."""
-        count = len(ARKIT_NAMES)
-        each = torch.eye(count, dtype=identity.dtype, device=identity.device)
-        return torch.stack([self.offsets(one.expand(count, -1), each) for one in identity])
+        each = torch.eye(len(ARKIT_NAMES)).to(identity).expand(len(identity), -1, -1)
+        return self.shape_offsets(self.neutral(identity), self.joints(identity), each)
+
+    def shape_offsets(
+        self,
+        neutral: Float[Tensor, "batch vertex 3"],
+        joints: Float[Tensor, "batch 4 3"],
+        weights: Float[Tensor, "batch mix 52"],
+    ) -> Float[Tensor, "batch mix vertex 3"]:
+        """How mixes of shapes move the vertices of heads at rest: the weighted sums of each head's own 52 shapes.
+
+        Here, of plain offsets that are the same on all heads; models that fit them to a head do so by overriding this.
+        """
+        return torch.einsum("bxe,evi->bxvi", weights, self.expression_basis)
 
     @property
     def identities(self) -> int:

@@ -1,0 +1,369 @@
+"""What the default head needs to fit ARKit's shapes to each identity: see `morphable.default_head`.
+
+Everything is found on the mean head and written as indices and constant weights.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
+import scipy.sparse.linalg
+import torch
+import trimesh
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from morphable import ARKIT_NAMES
+
+MOVES = 2e-5
+"""Metres: vertices that no shape moves further are left out."""
+NEIGHBOURS, REACH = 24, 0.012
+"""How many vertices, spread over which distance in metres (standard deviation), tell how the skin stretches."""
+STIFFNESS = 0.05
+"""Pull of a Jacobian towards the identity, as a share of its neighbourhood's spread."""
+GAZE = np.radians(30.0)
+"""How far eyeLook* at weight 1 turns an eyeball."""
+JAW_SHAPES = ("jawForward", "jawLeft", "jawOpen", "jawRight")
+LID_REACH = 0.009
+"""Metres about the eyeball within which skin is kept off it."""
+LID_SHAPE = 3e-4
+"""Metres: shapes that move the lids less do not need to be kept off the eyeball."""
+CLOSURE = 0.2
+"""Where lids meet, from the lower (0) to the upper lid's place (1)."""
+LIP_CONTACT = 1.5e-3
+"""Metres: lips this close to each other touch."""
+TOUCH = 5e-5
+"""Metres between touching lips."""
+LIP_COLUMN = 3e-3
+"""Metres between contacts along the mouth."""
+LIP_DEPTH = 0.012
+"""Metres over the skin from the mouth's loop to where lips may touch."""
+LIP_REACH = 0.03
+"""Metres around the mouth within which skin follows closing lips."""
+LOWER_LIP_SHARE = 0.8
+"""Of the way that lips make towards each other when the mouth closes, the lower lip's part."""
+
+
+@dataclass(frozen=True)
+class Skin:
+    """The mean head's skin.
+
+    Attributes:
+        vertices: metres.
+        triangles: in the model's index space, in which the skin comes first.
+        eye_rings: for the left and the right eye, rings of vertices from the lids' inner edge outwards; column 0 is the
+            inner corner, then follow the upper lid, the outer corner half way, and the lower lid backwards.
+        sockets: the lining of the eye sockets, behind the lids.
+        mouth: the loop where the lips' skin ends inside the mouth.
+    """
+
+    vertices: Float[np.ndarray, "vertex 3"]
+    triangles: Int[np.ndarray, "triangle 3"]
+    eye_rings: tuple[Int[np.ndarray, "ring column"], Int[np.ndarray, "ring column"]]
+    sockets: Int[np.ndarray, " vertex"]
+    mouth: Int[np.ndarray, " loop"]
+
+
+@dataclass(frozen=True)
+class LipContacts:
+    """Where the lips touch.
+
+    Attributes:
+        pairs, weights: a vertex of the upper lip and three of the lower, and weights whose weighted sum is the gap.
+        vertices: those that move when the lips close.
+        spread: how they move for each unit of gap that is to be closed.
+    """
+
+    pairs: Int[np.ndarray, "contact 4"]
+    weights: Float[np.ndarray, "contact 4"]
+    vertices: Int[np.ndarray, " vertex"]
+    spread: Float[np.ndarray, "vertex contact"]
+
+
+def fitted_expressions(
+    drawn: Float[Tensor, "52 vertex 3"],
+    template: Float[Tensor, "vertex 3"],
+    mean: Float[Tensor, "vertex 3"],
+    joints: Float[Tensor, "4 3"],
+    skin: Skin,
+    ranges: dict,
+) -> dict[str, Tensor]:
+    """Buffers of `DefaultHead`, from the shapes as drawn for MakeHuman's template."""
+    rigid = [name for name in ranges if name not in ("head", "lashes")]
+    soft_shapes = drawn.clone()
+    for name in rigid:
+        soft_shapes[:, slice(*ranges[name][0])] = 0
+    tongue = slice(*ranges["tongue"][0])
+    out = ARKIT_NAMES.index("tongueOut")
+    soft_shapes[out, tongue] = drawn[out, tongue]
+
+    soft = np.flatnonzero((soft_shapes.norm(dim=-1) > MOVES).any(0).numpy())
+    lids = _around_eyeballs(skin, [mean[slice(*ranges[name][0])].numpy() for name in ("eye_left", "eye_right")])
+    contacts = lip_contacts(skin)
+    soft_shapes[:, skin.sockets] = 0
+    lashes = np.arange(*ranges["lashes"][0])
+    soft = np.unique(np.concatenate([soft, *lids, lashes, contacts.vertices]))
+    neighbours, on_template = _gradients(template.numpy(), soft)
+    jacobians = np.eye(3) + np.einsum("mki,mkj->mij", (mean - template).numpy()[neighbours], on_template)
+    basis = torch.zeros_like(drawn)
+    basis[:, soft] = torch.einsum("mij,emj->emi", torch.as_tensor(jacobians, dtype=drawn.dtype), soft_shapes[:, soft])
+    neighbours, gradients = _gradients(mean.numpy(), soft)
+
+    place = np.full(len(mean), -1)
+    place[soft] = np.arange(len(soft))
+    jaw, shift, hinge = _jaw(drawn, template, mean, skin, slice(*ranges["teeth_lower"][0]))
+    fit = _lids(skin, lids, joints[2:].numpy(), basis.numpy(), lashes, mean.numpy(), place)
+    for side in range(2):
+        carriers = basis[:, lids[side][fit["lash_anchors"][side]]]
+        shares = torch.as_tensor(fit["lash_weights"][side], dtype=basis.dtype)
+        basis[:, soft[fit["lashes"][side]]] = (carriers * shares[..., None]).sum(-2)
+    buffers = {
+        "expression_basis": basis[:, soft].half(),
+        "soft": soft,
+        "neighbours": neighbours,
+        "gradients": gradients,
+        "gaze": np.stack([_gaze("Left", 1), _gaze("Right", -1)]),
+        "jaw": jaw,
+        "jaw_shift": shift,
+        "hinge": hinge,
+        **fit,
+        "lip_pairs": place[contacts.pairs],
+        "lip_weights": contacts.weights,
+        "lips": place[contacts.vertices],
+        "lip_spread": contacts.spread,
+    }
+    return {key: _as_tensor(value) for key, value in buffers.items()}
+
+
+def with_lips_closed(mean: Tensor, modes: Tensor, contacts: LipContacts) -> tuple[Tensor, Tensor]:
+    """The mean and the identity modes changed so that lips touch at rest on every head: contacts that are further
+    apart than TOUCH on the mean close, and no mode moves the two sides of a contact apart."""
+    pairs, weights = torch.as_tensor(contacts.pairs), torch.as_tensor(contacts.weights, dtype=mean.dtype)
+    spread = torch.as_tensor(contacts.spread, dtype=mean.dtype)
+    mean, modes = mean.clone(), modes.clone()
+    gap = torch.einsum("pki,pk->pi", mean[pairs], weights)
+    mean[contacts.vertices] += spread @ (gap * (1 - TOUCH / gap.norm(dim=-1, keepdim=True)).clamp(min=0))
+    modes[:, contacts.vertices] += spread @ torch.einsum("mpki,pk->mpi", modes[:, pairs], weights)
+    return mean, modes
+
+
+def _as_tensor(value: np.ndarray | Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    return torch.as_tensor(value, dtype=torch.float32 if value.dtype.kind == "f" else torch.int32)
+
+
+def _gradients(vertices: np.ndarray, soft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, k) neighbours and (m, k, 3) weights g so that Σ displacement ⊗ g is the gradient of the displacement: a
+    regularised least-squares fit with Gaussian weights (Levin 1998, moving least squares)."""
+    tree = cKDTree(vertices)
+    _, near = tree.query(vertices[soft], 8 * NEIGHBOURS)
+    near = near[:, ::8]
+    away = vertices[near] - vertices[soft, None]
+    weight = np.exp(-0.5 * (away**2).sum(-1) / REACH**2)
+    weight /= weight.sum(1, keepdims=True)
+    away -= (weight[..., None] * away).sum(1, keepdims=True)
+    spread = np.einsum("mk,mki,mkj->mij", weight, away, away)
+    stiffness = STIFFNESS * np.trace(spread, axis1=1, axis2=2)[:, None, None] * np.eye(3)
+    return near, np.einsum("mk,mki,mij->mkj", weight, away, np.linalg.inv(spread + stiffness))
+
+
+def _gaze(side: str, outwards: int) -> np.ndarray:
+    turns = np.zeros((len(ARKIT_NAMES), 3, 3))
+    for direction, axis in {"Up": (-1, 0), "Down": (1, 0), "In": (0, -outwards), "Out": (0, outwards)}.items():
+        c, s = np.cos(GAZE), np.sin(GAZE)
+        about_x, about_y = axis
+        pitch = np.array([[1, 0, 0], [0, c, -s * about_x], [0, s * about_x, c]])
+        yaw = np.array([[c, 0, s * about_y], [0, 1, 0], [-s * about_y, 0, c]])
+        turns[ARKIT_NAMES.index(f"eyeLook{direction}{side}")] = (pitch if about_x else yaw) - np.eye(3)
+    return turns
+
+
+def _jaw(
+    drawn: Tensor, template: Tensor, mean: Tensor, skin: Skin, teeth: slice
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rigid motions that the jaw's shapes give the lower teeth: turns less the identity, shifts, and the vertices
+    of the skin over the hinge."""
+    rest = template[teeth].numpy().astype(float)
+    motions = {}
+    for name in JAW_SHAPES:
+        turn, shift = _rigid(rest, rest + drawn[ARKIT_NAMES.index(name), teeth].numpy())
+        motions[name] = turn - np.eye(3), shift
+    turn, shift = motions["jawOpen"]
+    pivot = np.linalg.lstsq(turn[1:, 1:], -shift[1:], rcond=None)[0]
+    outer = template.numpy()[: len(skin.vertices)]
+    hinge = []
+    for side in (1, -1):
+        away = np.abs(outer[:, 1:] - pivot).max(1) + np.where(outer[:, 0] * side > 0.05, 0, 1)
+        hinge.append(int(away.argmin()))
+    centre = template[hinge].numpy().mean(0)
+    turns, shifts = np.zeros((len(ARKIT_NAMES), 3, 3)), np.zeros((len(ARKIT_NAMES), 3))
+    for name, (turn, shift) in motions.items():
+        turns[ARKIT_NAMES.index(name)] = turn
+        shifts[ARKIT_NAMES.index(name)] = shift + turn @ centre
+    return turns, shifts, np.array(hinge)
+
+
+def _rigid(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation and translation from source to target in the least-squares sense (Kabsch 1976)."""
+    a, b = source.mean(0), target.mean(0)
+    u, _, vt = np.linalg.svd((target - b).T @ (source - a))
+    turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    return turn, b - turn @ a
+
+
+def _around_eyeballs(skin: Skin, balls: list[np.ndarray]) -> list[np.ndarray]:
+    """The skin near each eyeball: as many vertices on both sides."""
+    away = [np.linalg.norm(skin.vertices - ball.mean(0), axis=1) - _radius(ball) for ball in balls]
+    for distance in away:
+        distance[skin.sockets] = np.inf
+    count = min((distance < LID_REACH).sum() for distance in away)
+    return [np.sort(np.argsort(distance, kind="stable")[:count]) for distance in away]
+
+
+def _radius(ball: np.ndarray) -> float:
+    return float(np.linalg.norm(ball - ball.mean(0), axis=1).max())
+
+
+def _lids(
+    skin: Skin,
+    lids: list[np.ndarray],
+    eyes: np.ndarray,
+    basis: np.ndarray,
+    lashes: np.ndarray,
+    mean: np.ndarray,
+    place: np.ndarray,
+) -> dict[str, np.ndarray]:
+    closure, rim, spread, moved, lash, anchors, lash_weights = [], [], [], [], [], [], []
+    for vertices, rings, centre in zip(lids, skin.eye_rings, eyes, strict=True):
+        where = {vertex: i for i, vertex in enumerate(vertices)}
+        margin = rings[:3]
+        rim.append([[where[v] for v in ring] for ring in margin])
+        closure.append(_closure(skin.vertices[rings[0]]))
+        spread.append(_harmonic(skin, vertices, margin.ravel()))
+        moved.append(np.linalg.norm(basis[:, rings[:4].ravel()], axis=-1).max(1))
+        own = lashes[mean[lashes, 0] * skin.vertices[rings[0], 0].mean() > 0]
+        carriers, shares = _on_loop(mean[own] - centre, skin.vertices[rings[2]] - centre)
+        lash.append(own)
+        anchors.append([[where[v] for v in pair] for pair in rings[2][carriers]])
+        lash_weights.append(shares)
+    count = max((most > LID_SHAPE).sum() for most in moved)
+    chosen = [np.argsort(-most, kind="stable")[:count] for most in moved]
+    for side, order in zip(("Left", "Right"), chosen, strict=True):
+        blink = ARKIT_NAMES.index(f"eyeBlink{side}")
+        order[:] = [blink, *order[order != blink]]
+    return {
+        "lids": place[np.array(lids)],
+        "lid_shapes": np.array(chosen),
+        "rim": np.array(rim),
+        "closure": np.array(closure),
+        "lid_spread": np.array(spread),
+        "lid_rest": 1 - np.array(spread).sum(-1).clip(0, 1),
+        "lashes": place[np.array(lash)],
+        "lash_anchors": np.array(anchors),
+        "lash_weights": np.array(lash_weights),
+    }
+
+
+def _on_loop(points: np.ndarray, loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 2) ends of the loop's edge that lies nearest in direction from the origin, and their shares."""
+    points, start = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (points, loop))
+    along = np.roll(start, -1, 0) - start
+    share = ((points[:, None] - start) * along).sum(-1) / (along**2).sum(-1)
+    share = share.clip(0, 1)
+    away = np.linalg.norm(points[:, None] - start - share[..., None] * along, axis=-1)
+    edge = away.argmin(1)
+    share = share[np.arange(len(points)), edge]
+    return np.stack([edge, (edge + 1) % len(loop)], 1), np.stack([1 - share, share], 1)
+
+
+def _closure(ring: Float[np.ndarray, "column 3"]) -> Float[np.ndarray, "column column"]:
+    """Closed places of the ring's vertices as weighted means of the open ones. A vertex of the upper lid and its
+    counterpart of the lower share one place, half way between their own along the fissure."""
+    half = len(ring) // 2
+    upper, lower = np.arange(half + 1), np.r_[0, np.arange(len(ring) - 1, half - 1, -1)]
+    at = [_arc_length(ring[side]) for side in (upper, lower)]
+    shared = (at[0] + at[1]) / 2
+    on_upper, on_lower = (_interpolation(shared, own) for own in at)
+    meeting = np.zeros((half + 1, len(ring)))
+    for rows, side, share in ((on_upper, upper, CLOSURE), (on_lower, lower, 1 - CLOSURE)):
+        meeting[:, side] += share * rows
+    closure = np.zeros((len(ring), len(ring)))
+    closure[upper] = meeting
+    closure[lower] = meeting
+    return closure
+
+
+def _arc_length(points: np.ndarray) -> np.ndarray:
+    """From 0 to 1 along a polyline."""
+    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    return length / length[-1]
+
+
+def _interpolation(at: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Rows of weights that interpolate linearly between nodes."""
+    return np.stack([np.interp(at, nodes, hat) for hat in np.eye(len(nodes))], 1)
+
+
+def lip_contacts(skin: Skin) -> LipContacts:
+    """One contact for every LIP_COLUMN along the mouth: where there the upper lip comes nearest to the lower."""
+    upper, lower = _lips_of(skin)
+    faces = skin.triangles[np.isin(skin.triangles, lower).all(1)]
+    surface = trimesh.Trimesh(skin.vertices, faces, process=False)
+    nearest, gap, face = trimesh.proximity.closest_point_naive(surface, skin.vertices[upper])
+    column = np.round(skin.vertices[upper, 0] / LIP_COLUMN).astype(int)
+    best = [members[gap[members].argmin()] for members in (np.flatnonzero(column == c) for c in np.unique(column))]
+    best = [i for i in best if gap[i] < LIP_CONTACT]
+    touched = faces[face[best]]
+    weights = trimesh.triangles.points_to_barycentric(skin.vertices[touched], nearest[best])
+
+    handles = np.unique(touched)
+    along = _interpolation(skin.vertices[handles, 0], skin.vertices[upper[best], 0])
+    mouth = cKDTree(skin.vertices[skin.mouth])
+    region = np.flatnonzero(mouth.query(skin.vertices)[0] < LIP_REACH)
+    spread = _harmonic(skin, region, np.concatenate([upper[best], handles]))
+    closing = (LOWER_LIP_SHARE - 1) * spread[:, : len(best)] + LOWER_LIP_SHARE * spread[:, len(best) :] @ along
+    pairs, weights = np.column_stack([upper[best], touched]), np.column_stack([np.ones(len(best)), -weights])
+    place = np.zeros(len(skin.vertices), int)
+    place[region] = np.arange(len(region))
+    closed = np.einsum("pk,pkq->pq", weights, closing[place[pairs]])
+    return LipContacts(pairs, weights, region, closing @ -np.linalg.inv(closed))
+
+
+def _lips_of(skin: Skin) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices near the mouth that lie nearer, over the skin, to the upper or to the lower part of its loop."""
+    ends = skin.mouth[[skin.vertices[skin.mouth, 0].argmin(), skin.vertices[skin.mouth, 0].argmax()]]
+    first, last = sorted(int(np.flatnonzero(skin.mouth == end)[0]) for end in ends)
+    halves = [skin.mouth[first + 1 : last], np.r_[skin.mouth[last + 1 :], skin.mouth[:first]]]
+    halves.sort(key=lambda half: -skin.vertices[half, 1].mean())
+    edges = np.concatenate([skin.triangles[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 0))])
+    length = np.linalg.norm(skin.vertices[edges[:, 0]] - skin.vertices[edges[:, 1]], axis=1)
+    graph = scipy.sparse.coo_matrix((length, (edges[:, 0], edges[:, 1])), [len(skin.vertices)] * 2).tocsr()
+    away = [scipy.sparse.csgraph.dijkstra(graph, False, half, min_only=True) for half in halves]
+    near = np.minimum(*away) < LIP_DEPTH
+    return np.flatnonzero(near & (away[0] < away[1])), np.flatnonzero(near & (away[0] > away[1]))
+
+
+def _harmonic(skin: Skin, region: np.ndarray, handles: np.ndarray) -> np.ndarray:
+    """(region, handle) how far vertices follow handles: smooth over the skin (biharmonic), still outside the region."""
+    stiffness, mass = _laplacian(skin)
+    smoothness = (stiffness @ scipy.sparse.diags(1 / mass) @ stiffness).tocsr()
+    free = np.setdiff1d(region, handles)
+    solve = scipy.sparse.linalg.factorized(smoothness[free][:, free].tocsc())
+    weights = np.zeros((len(skin.vertices), len(handles)))
+    weights[handles, np.arange(len(handles))] = 1
+    weights[free] = -solve(smoothness[free][:, handles].toarray())
+    return weights[region]
+
+
+def _laplacian(skin: Skin) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+    """The skin's graph Laplacian with inverse edge lengths as weights, and the area-like mass of each vertex."""
+    edges = np.concatenate([skin.triangles[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 0))])
+    length = np.linalg.norm(skin.vertices[edges[:, 0]] - skin.vertices[edges[:, 1]], axis=1)
+    count = len(skin.vertices)
+    near = scipy.sparse.coo_matrix((1 / length, (edges[:, 0], edges[:, 1])), (count, count))
+    near = (near + near.T) / 2
+    mass = np.bincount(edges[:, 0], length, count)
+    return (scipy.sparse.diags(np.asarray(near.sum(1)).ravel()) - near).tocsr(), mass
