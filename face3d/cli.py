@@ -90,7 +90,7 @@ def list_models() -> None:
     """List the head models."""
     import morphable
 
-    for name in morphable.available():
+    for name in morphable.names():
         typer.echo(name)
 
 
@@ -103,9 +103,13 @@ def export_model(
 ) -> None:
     """Save a model's average head."""
     with _one_sentence_errors(ValueError):
-        import morphable
+        import torch
 
-        head = morphable.Head.average(name)
+        import morphable
+        from morphable.appearance import default_textures
+
+        model = morphable.load(name)
+        head = morphable.Head.from_model(model, torch.zeros(model.identities), default_textures(model))
         output.parent.mkdir(parents=True, exist_ok=True)
         head.save(output)
         typer.echo(f"Head: {output}")

@@ -1,16 +1,13 @@
 """One photo to one head: the whole way, a function a stage."""
 
 import json
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -23,16 +20,17 @@ from face3d.appearance.unwrap import unwrap
 from face3d.fitting.evidence import OUTER_EYE_CORNERS
 from face3d.fitting.gauss_newton import State
 from face3d.fitting.geometry import GeometryFit, Measurements, calibrated
+from face3d.fitting.photometric import refine
 from face3d.fitting.start import first_state, priors
 from face3d.output import atomic_directory
-from face3d.perception import FaceDetector, FaceObservation, MediaPipeDetector, select
+from face3d.perception import FaceDetector, MediaPipeDetector, select
 from face3d.photo import Photo, load_photo
+from face3d.report import make_report, provenance
+from face3d.stages import Progress, Stages
+from face3d.subject import Subject
 from morphable import ARKIT_NAMES, Head, MorphableModel
 from morphable.appearance import default_textures, plain_textures
-from renderers import Camera, DirectionalLight, EnvironmentLight, srgb_to_linear
-
-Progress = Callable[[str, float], None]
-"""Told of a stage's name and how far it is, from 0 to 1."""
+from renderers import Camera, DirectionalLight, EnvironmentLight, Light, srgb_to_linear
 
 LOOK_SIZE = 512
 """Pixels a side of the crop in which the estimate is rendered for the detector to look at."""
@@ -43,14 +41,12 @@ BIAS_LIMIT = 0.08
 """Detector biases beyond this part of the distance between the eyes are failures."""
 LIGHT_SIZE = 256
 """Pixels a side of the crop in which light is estimated."""
+LIGHT_MARGIN = 1.4
+"""That crop's side over the face's."""
 UNWRAP_SIZE = 1280
 """Pixels a side of the crop of the photo that is unwrapped, at most."""
-GREYSCALE = 3.0
-"""Mean difference of a photo's channels, of 255, below which it has no colour."""
 PLAIN_BACKGROUND = 0.3
 """Linear grey behind the fit's picture."""
-DOUBTFUL_ERROR = 0.04
-"""Landmark error relative to the eyes' distance beyond which the user is warned."""
 
 
 @dataclass
@@ -113,119 +109,36 @@ def run_reconstruction(
     """As `reconstruct`, with the pictures and the report that the command line writes."""
     if detector is None:
         with MediaPipeDetector() as own:
-            return run_reconstruction(
-                photo, face=face, texture_size=texture_size, detector=own, progress=progress
-            )
-    stages = _Stages(progress)
+            return run_reconstruction(photo, face=face, texture_size=texture_size, detector=own, progress=progress)
+    stages = Stages(progress)
     stages("finding faces")
     model = morphable.load()
     observation = select(detector.detect(photo.pixels), face, photo.name)
 
     stages("fitting the shape")
-    subject = _Subject(photo, observation, model, detector)
-    state, landmark_error = _fit_geometry(subject, stages)
+    subject = Subject(photo, observation, model, detector)
+    geometry, state, bias = _fit_geometry(subject, stages)
 
     stages("separating skin and light")
     skin, light = _fit_appearance(subject, state)
+    state = _fit_shading(subject, geometry, state, bias, skin, light)
+    skin, light = _fit_appearance(subject, state)
+    landmark_error = geometry.landmark_error(state, bias)
 
     stages("painting the texture")
     textures = _textures(subject, state, skin, light, texture_size)
 
     stages("drawing pictures")
     identity = state.identity.float()
-    report = _report(subject, state, skin, light, landmark_error)
-    head = Head.from_model(model, identity, textures, provenance=_provenance(report))
+    report = make_report(subject, state, skin, light, landmark_error)
+    head = Head.from_model(model, identity, textures, provenance=provenance(report))
     fit, preview = _pictures(subject, state, head)
     report["seconds"] = stages.finish()
     return Reconstruction(head, preview, fit, textures["head"], report)
 
 
-@dataclass
-class _Stages:
-    """Tells of stages and times them."""
-
-    progress: Progress | None
-    seconds: dict[str, float] = field(default_factory=dict)
-    name: str = ""
-    began: float = 0.0
-
-    def __call__(self, name: str) -> None:
-        self.finish()
-        self.name, self.began = name, time.perf_counter()
-        self.at(0.0)
-
-    def at(self, fraction: float) -> None:
-        if self.progress is not None:
-            self.progress(self.name, fraction)
-
-    def finish(self) -> dict[str, float]:
-        if self.name:
-            self.seconds[self.name] = round(time.perf_counter() - self.began, 3)
-            self.at(1.0)
-        return self.seconds
-
-
-@dataclass
-class _Subject:
-    """A face in a photo, with what every stage needs."""
-
-    photo: Photo
-    observation: FaceObservation
-    model: MorphableModel
-    detector: FaceDetector
-
-    def __post_init__(self) -> None:
-        pixels = self.photo.pixels
-        self.height, self.width = pixels.shape[:2]
-        self.principal = torch.tensor([self.width / 2, self.height / 2], dtype=torch.float64)
-        spread = np.ptp(pixels[::4, ::4].astype(np.int16), axis=2).mean()
-        self.greyscale = bool(spread < GREYSCALE)
-
-    def camera(self, state: State) -> Camera:
-        camera = state.camera(self.principal, (self.height, self.width))
-        tensors = (camera.focal, camera.principal, camera.rotation, camera.translation)
-        return Camera(*(tensor.float() for tensor in tensors), camera.resolution)
-
-    def vertices(self, state: State) -> Float[Tensor, "vertex 3"]:
-        with torch.no_grad():
-            identity, expression = state.identity.float()[None], state.expression.float()[None]
-            return self.model(identity, expression, torch.zeros(1, len(morphable.JOINT_NAMES), 3))[0][0]
-
-    def window(self, size: int, margin: float = LOOK_MARGIN) -> "_Window":
-        """A square around the face, at most `size` pixels a side."""
-        x0, y0, x1, y1 = self.observation.box
-        side = margin * max(x1 - x0, y1 - y0)
-        return _Window((x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, min(size, round(side)))
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A square of the photo, resampled: its top-left corner and side in the photo's pixels, and its own size."""
-
-    x: float
-    y: float
-    side: float
-    size: int
-
-    def camera(self, camera: Camera) -> Camera:
-        side = round(self.side)
-        return camera.cropped(self.x, self.y, side, side).scaled(self.size / side)
-
-    def pixels(self, photo: UInt8[np.ndarray, "height width 3"]) -> Float[Tensor, "size size 3"]:
-        """sRGB in [0, 1]; black beyond the photo."""
-        box = (self.x, self.y, self.x + self.side, self.y + self.side)
-        source = Image.fromarray(photo)
-        corners = (box[0], box[1], box[0], box[3], box[2], box[3], box[2], box[1])
-        factor = self.side / self.size
-        if factor > 1.5:
-            source = source.reduce(int(round(factor)))
-            corners = tuple(c / int(round(factor)) for c in corners)
-        cut = source.transform((self.size, self.size), Image.Transform.QUAD, corners, Image.Resampling.BICUBIC)
-        return torch.tensor(np.asarray(cut)).float() / 255
-
-
-def _fit_geometry(subject: _Subject, stages: _Stages) -> tuple[State, float]:
-    """Identity, expression, pose and camera; and the landmarks' median error relative to the eyes' distance."""
+def _fit_geometry(subject: Subject, stages: Stages) -> tuple[GeometryFit, State, Float[Tensor, "478 2"]]:
+    """Identity, expression, pose and camera from landmarks and outline; and the detector's bias on this head."""
     observation, model = subject.observation, subject.model
     scores = [observation.expression_scores[name] for name in ARKIT_NAMES]
     beliefs = priors(
@@ -246,28 +159,29 @@ def _fit_geometry(subject: _Subject, stages: _Stages) -> tuple[State, float]:
         return _redetected(subject, estimate, painted)
 
     state, bias = calibrated(fit, state, look, CALIBRATIONS, BIAS_LIMIT)
-    deviation = (fit.projected_landmarks(state) + bias - seen.landmarks).norm(dim=1).median()
-    return state, float(deviation) / fit.eye_distance(state)
+    return fit, state, bias
 
 
-def _redetected(subject: _Subject, state: State, painted: Paint) -> Float[np.ndarray, "478 3"] | None:
+def _redetected(subject: Subject, state: State, painted: Paint) -> Float[np.ndarray, "478 3"] | None:
     """What the detector finds on a plain picture of an estimate, in the photo's pixels."""
-    window = subject.window(LOOK_SIZE)
+    window = subject.window(LOOK_SIZE, LOOK_MARGIN)
     picture = _plain_picture(subject, state, painted, window.camera(subject.camera(state)))
     scale = window.size / window.side
-    x0, y0, x1, y1 = ((edge - corner) * scale for edge, corner in zip(subject.observation.box, (window.x, window.y) * 2))
+    x0, y0, x1, y1 = (
+        (edge - corner) * scale for edge, corner in zip(subject.observation.box, (window.x, window.y) * 2, strict=True)
+    )
     found = subject.detector.measure(picture, (x0, y0, x1, y1))
     if found is None:
         return None
     return found.landmarks / scale + np.array([window.x, window.y, 0.0])
 
 
-def _plain_picture(subject: _Subject, state: State, painted: Paint, camera: Camera) -> UInt8[np.ndarray, "h w 3"]:
+def _plain_picture(subject: Subject, state: State, painted: Paint, camera: Camera) -> UInt8[np.ndarray, "h w 3"]:
     """The posed head under a headlight, in the colours given, before plain grey."""
     ambient = torch.zeros(9, 3)
     ambient[0] = 2.2
     from_camera = -(camera.rotation.T @ torch.tensor([-0.3, -0.4, -1.0]))
-    lights = [EnvironmentLight(ambient), DirectionalLight(from_camera, torch.full((3,), 0.5))]
+    lights: list[Light] = [EnvironmentLight(ambient), DirectionalLight(from_camera, torch.full((3,), 0.5))]
     supersample = 2 if max(camera.resolution) <= 1024 else 1
     result = draw_head(
         camera,
@@ -281,17 +195,16 @@ def _plain_picture(subject: _Subject, state: State, painted: Paint, camera: Came
     return to_srgb8(result.colour)[0]
 
 
-def _fit_appearance(subject: _Subject, state: State) -> tuple[Float[Tensor, "3"], Float[Tensor, "9 3"]]:
+def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"], Float[Tensor, "9 3"]]:
     """The skin's colour and the light."""
-    window = subject.window(LIGHT_SIZE, 1.4)
+    window = subject.window(LIGHT_SIZE, LIGHT_MARGIN)
     camera = window.camera(subject.camera(state))
     model = subject.model
     vertices = subject.vertices(state)
     white = paint(model, plain_textures(model, skin_colour=(0.5, 0.5, 0.5), resolution=256), 256)
     result = draw_head(camera, vertices, model, white, lights=[], supersample=1)
     triangle = result.fragments.triangle[0]
-    bare = model.regions["face"] & ~model.regions["lips"] & ~model.regions["brows"] & ~model.regions["eye_socket"]
-    on_face = bare[model.triangles].all(1)
+    on_face = _bare_skin(model)[model.triangles.long()].all(1)
     opaque = torch.arange(len(model.triangles))[: len(on_face)]
     seen = (triangle >= 0) & on_face[opaque][triangle.clamp(min=0).long()]
     photo = window.pixels(subject.photo.pixels)
@@ -302,10 +215,40 @@ def _fit_appearance(subject: _Subject, state: State) -> tuple[Float[Tensor, "3"]
     return separate_skin_and_light(srgb_to_linear(photo[chosen]), result.normals[0][chosen], subject.greyscale)
 
 
-def _textures(subject: _Subject, state: State, skin, light, size: int) -> dict[str, UInt8[np.ndarray, "h w c"]]:
+def _fit_shading(
+    subject: Subject,
+    geometry: GeometryFit,
+    state: State,
+    bias: Float[Tensor, "478 2"],
+    skin: Float[Tensor, "3"],
+    light: Float[Tensor, "9 3"],
+) -> State:
+    """The state that explains the photo's shading, too."""
+    window = subject.window(LIGHT_SIZE, LIGHT_MARGIN)
+    return refine(
+        state,
+        geometry.curvature(state, bias),
+        subject.model,
+        window.camera(subject.camera(state)),
+        srgb_to_linear(window.pixels(subject.photo.pixels)),
+        skin,
+        light,
+        _bare_skin(subject.model),
+    )
+
+
+def _bare_skin(model: MorphableModel) -> Bool[Tensor, " vertex"]:
+    """Vertices of the face that are neither lips nor brows nor at the eyes."""
+    covered = torch.stack([model.regions[name] for name in ("lips", "brows", "eye_socket")]).any(0)
+    return model.regions["face"] & ~covered
+
+
+def _textures(
+    subject: Subject, state: State, skin: Float[Tensor, "3"], light: Float[Tensor, "9 3"], size: int
+) -> dict[str, UInt8[np.ndarray, "h w c"]]:
     """All parts' textures, the skin's from the photo."""
     observation, model = subject.observation, subject.model
-    window = subject.window(UNWRAP_SIZE)
+    window = subject.window(UNWRAP_SIZE, LOOK_MARGIN)
     camera = window.camera(subject.camera(state))
     photo = window.pixels(subject.photo.pixels)
     scale = window.size / window.side
@@ -329,7 +272,9 @@ def _without_colour(image: UInt8[np.ndarray, "height width channel"]) -> UInt8[n
     return np.concatenate([np.repeat(grey[..., None], 3, 2), image[..., 3:]], 2)
 
 
-def _pictures(subject: _Subject, state: State, head: Head):
+def _pictures(
+    subject: Subject, state: State, head: Head
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "sheet_h sheet_w 3"]]:
     """The fit at the photo's size, and the preview sheet."""
     model = subject.model
     plain = paint(model, plain_textures(model))
@@ -337,50 +282,15 @@ def _pictures(subject: _Subject, state: State, head: Head):
     covered = np.abs(fit.astype(int) - fit[0, 0]).sum(2, keepdims=True) > 6
     overlay = np.where(covered, (0.45 * subject.photo.pixels + 0.55 * fit).astype(np.uint8), subject.photo.pixels)
     textures = {name: texture.pixels for name, texture in head.textures.items()}
-    clay = {name: np.full_like(image, 255) for name, image in plain_textures(model, resolution=256).items()}
-    clay["head"] = to_srgb8(torch.tensor(CLAY).expand(256, 256, 3))
+    grey = to_srgb8(torch.tensor(CLAY).expand(256, 256, 3))
+    clay = dict.fromkeys(textures, grey) | {"lashes": np.zeros((8, 8, 4), np.uint8)}
     sheet = preview_sheet(
-        subject.photo.pixels, overlay, subject.observation.box, head, model, paint(model, textures), paint(model, clay, 256)
+        subject.photo.pixels,
+        overlay,
+        subject.observation.box,
+        head,
+        model,
+        paint(model, textures),
+        paint(model, clay, 256),
     )
     return fit, sheet
-
-
-def _report(subject: _Subject, state: State, skin, light, landmark_error: float) -> dict[str, Any]:
-    focal = float(state.log_focal.exp())
-    joints = subject.model.joints(state.identity.float()[None])[0]
-    error = round(100 * landmark_error, 2)
-    warnings = []
-    if subject.photo.focal_pixels is None:
-        warnings.append("the photo does not tell its focal length: size and perspective are less certain")
-    if landmark_error > DOUBTFUL_ERROR:
-        warnings.append(f"the landmarks are off by {error} % of the eyes' distance: look at fit.png before you rely on it")
-    return {
-        "photo": {"name": subject.photo.name, "width": subject.width, "height": subject.height},
-        "face": {"box": [round(edge, 1) for edge in subject.observation.box], "score": subject.observation.score},
-        "camera": {
-            "focal_pixels": focal,
-            "focal_from_exif": subject.photo.focal_pixels is not None,
-            "principal_pixels": subject.principal.tolist(),
-            "world_to_camera_rotation": state.rotation.tolist(),
-            "world_to_camera_translation_m": state.translation.tolist(),
-        },
-        "parameters": {
-            "model": subject.model.name,
-            "identity": state.identity.tolist(),
-            "expression": {n: round(w, 4) for n, w in zip(ARKIT_NAMES, state.expression.tolist(), strict=True)},
-            "skin_linear_rgb": skin.tolist(),
-            "light_spherical_harmonics": light.tolist(),
-        },
-        "scale": {
-            "interpupillary_distance_mm": round(1000 * float((joints[2] - joints[3]).norm()), 2),
-            "source": "the identity prior and the camera" if subject.photo.focal_pixels else "the identity prior",
-        },
-        "landmark_error_percent_of_eye_distance": error,
-        "warnings": warnings,
-        "versions": {name: version(name) for name in ("face3d", "torch", "warp-lang", "mediapipe")},
-    }
-
-
-def _provenance(report: dict[str, Any]) -> dict[str, Any]:
-    """What of the report belongs to the head for good."""
-    return {key: report[key] for key in ("photo", "camera", "parameters", "scale", "versions")}

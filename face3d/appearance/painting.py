@@ -36,7 +36,7 @@ class Paint:
 
 
 def paint(model: MorphableModel, textures: dict[str, UInt8[np.ndarray, "h w c"]], size: int = 1024) -> Paint:
-    """Lay out a head's sRGB textures for `draw_head`; the skin takes size x size texels, the rest a column beside it."""
+    """Lay out a head's sRGB textures for `draw_head`: the skin on size x size texels, the rest in a column."""
     small = size // 4
     column = np.concatenate([_resized(textures[name], small) for name in SMALL_SHEETS])
     column = np.concatenate([column, np.zeros((size - len(column), small, 3), np.uint8)])
@@ -95,7 +95,9 @@ def _opaque(model: MorphableModel) -> Int[Tensor, " triangle"]:
     return keep.nonzero()[:, 0]
 
 
-def _with_lashes(camera, vertices, model, painted, result, supersample) -> Tensor:
+def _with_lashes(
+    camera: Camera, vertices: Tensor, model: MorphableModel, painted: Paint, result: RenderResult, supersample: int
+) -> Tensor:
     """Lashes over the picture, by their texture's alpha, where nothing lies in front of them."""
     span = model.parts["lashes"].triangles
     triangles, corners = model.triangles[span], model.uv_triangles[span]

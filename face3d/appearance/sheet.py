@@ -52,7 +52,7 @@ def studio_lights(strength: float = 1.0) -> list[Light]:
     return [EnvironmentLight(ambient), key]
 
 
-def _view(head: Head, model: MorphableModel, painted: Paint, weights, yaw: float) -> np.ndarray:
+def _view(head: Head, model: MorphableModel, painted: Paint, weights: np.ndarray, yaw: float) -> np.ndarray:
     centre = torch.tensor([0.0, -0.025, 0.02])
     eye = centre + DISTANCE * torch.tensor([np.sin(yaw), 0.04, np.cos(yaw)], dtype=torch.float32)
     camera = Camera.looking_at(eye, centre, [0.0, 1.0, 0.0], FIELD_OF_VIEW, (CELL, CELL))

@@ -20,14 +20,21 @@ RIM = 0.03
 MIRRORED = 0.85
 """How much of the detail of the other, seen half is carried to an unseen texel."""
 OUTLIER = 3.0
-"""Deviations from the face's own skin beyond which a texel of neck or ear is cloth, hair or background."""
+"""Deviations from the face's own skin beyond which a texel begins to be taken for cloth, hair or background."""
 LEAST_SPREAD = 0.08
 """Added to the measured spread of skin, in logarithms: shading is not known better than that."""
 MIN_FACE_TEXELS = 100
 """A face of which less is seen says nothing of its skin."""
-OUTLIER_REGIONS = ("neck", "ears")
+LEAST_SCALP = 0.02
+"""Part of the scalp that must be seen for its hair to cover the rest."""
+DOUBTFUL_REGIONS = ("neck", "ears")
+"""Where the photo often shows something else in front."""
 CLIPPED = (0.94, 0.995)
 """sRGB values between which a channel is taken to saturate."""
+MIRROR_TRUST = 0.3
+"""What a seen texel is worth for the colour of its unseen mirror image."""
+TYPICAL_TRUST = 0.01
+"""Weight of the typical colour everywhere: it wins where nothing near has been seen."""
 COARSE = 4
 """The completion runs on a texture smaller by this factor."""
 RATIO_LIMIT = 2.5
@@ -45,8 +52,8 @@ def unwrap(
 ) -> UInt8[np.ndarray, "size size 3"]:
     """The skin's albedo as an sRGB texture of the size of `base`.
 
-    The photo's albedo is expressed as a ratio to the model's own skin, `base`. The ratio's smooth part spreads from seen
-    to unseen texels, its detail is mirrored from the other half of the face, and both blend by how well a texel was
+    The photo's albedo is expressed as a ratio to the model's own skin, `base`. The ratio's smooth part spreads from
+    seen to unseen texels, its detail is mirrored from the other half of the face, and both blend by how well a texel is
     seen; so there is no seam to hide.
 
     Args:
@@ -57,32 +64,44 @@ def unwrap(
         eye_distance: between the outer eye corners, in pixels of the photo.
     """
     size = len(base)
-    positions, normals, face, doubtful = _texel_geometry(model, vertices, size)
+    positions, normals, masks = _texel_geometry(model, vertices, size)
     trust, seen = _sampled(photo, camera, positions, normals, model, vertices, eye_distance)
     own = srgb_to_linear(torch.as_tensor(base).float() / 255).clamp(min=2e-3)
     albedo = srgb_to_linear(seen) / shading(normals, light)
     ratio = (albedo.clamp(min=2e-3) / own).log().clamp(-RATIO_LIMIT, RATIO_LIMIT)
-    trust = trust * _plausible_skin(ratio, trust, face, doubtful)
-    completed = _completed(ratio, trust)
+    skin_like = _skin_likeness(ratio, trust, masks["face"])
+    trust = trust * (1 - masks["doubtful"] * (1 - skin_like))
+    completed = _completed(ratio, trust, skin_like, masks)
     return to_srgb8(own * completed.exp())
 
 
-def _texel_geometry(model: MorphableModel, vertices: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Position and normal on the posed skin of every texel, 0 where there is no skin, and how far it belongs to the face
-    and to the OUTLIER_REGIONS."""
+def _texel_geometry(
+    model: MorphableModel, vertices: Tensor, size: int
+) -> tuple[Tensor, Tensor, dict[str, Float[Tensor, "size size"]]]:
+    """Position and normal on the posed skin of every texel, 0 where there is no skin; and, from 0 to 1, how far it
+    belongs to the face, the scalp, and the DOUBTFUL_REGIONS."""
     span = model.parts["head"].triangles
     corners, triangles = model.uv_triangles[span], model.triangles[span]
     x, y = 2 * model.uv[:, 0] - 1, 1 - 2 * model.uv[:, 1]
     flat = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None]
     fragments = rasterize(flat, corners, (size, size))
-    doubtful = torch.stack([model.regions[name] for name in OUTLIER_REGIONS]).any(0)
-    masks = torch.stack([model.regions["face"], doubtful], 1).float()
+    doubtful = torch.stack([model.regions[name] for name in DOUBTFUL_REGIONS]).any(0)
+    masks = torch.stack([model.regions["face"], model.regions["scalp"], doubtful], 1).float()
     attributes = torch.cat([vertices, vertex_normals(vertices, model.triangles), masks], 1)
     values = interpolate(attributes, fragments, triangles)[0]
-    return values[..., :3], torch.nn.functional.normalize(values[..., 3:6], dim=-1), values[..., 6], values[..., 7]
+    normals = torch.nn.functional.normalize(values[..., 3:6], dim=-1)
+    return values[..., :3], normals, dict(zip(("face", "scalp", "doubtful"), values[..., 6:].unbind(-1), strict=True))
 
 
-def _sampled(photo, camera: Camera, positions, normals, model, vertices, eye_distance) -> tuple[Tensor, Tensor]:
+def _sampled(
+    photo: Tensor,
+    camera: Camera,
+    positions: Tensor,
+    normals: Tensor,
+    model: MorphableModel,
+    vertices: Tensor,
+    eye_distance: float,
+) -> tuple[Tensor, Tensor]:
     """How far each texel can be trusted to show in the photo, and the photo's colour there."""
     height, width = camera.resolution
     clip = camera.clip(vertices[None])
@@ -91,7 +110,9 @@ def _sampled(photo, camera: Camera, positions, normals, model, vertices, eye_dis
     pixels = camera.project(positions.flatten(0, 1))
     grid = (pixels / pixels.new_tensor([width, height]) * 2 - 1).view(1, *positions.shape[:2], 2)
     layers = torch.cat([photo, depth[..., None], rim[..., None]], -1).permute(2, 0, 1)[None]
-    found = torch.nn.functional.grid_sample(layers, grid, padding_mode="border", align_corners=False)[0].permute(1, 2, 0)
+    found = torch.nn.functional.grid_sample(layers, grid, padding_mode="border", align_corners=False)[0].permute(
+        1, 2, 0
+    )
     colour = found[..., :3]
     distance = camera.view(positions.flatten(0, 1))[:, 2].view(positions.shape[:2])
     facing = (normals * torch.nn.functional.normalize(camera.position - positions, dim=-1)).sum(-1)
@@ -111,28 +132,55 @@ def _near_outline(depth: Float[np.ndarray, "h w"], reach: float) -> Float[np.nda
     return np.clip(1 - distance / reach, 0, 1).astype(np.float32)
 
 
-def _plausible_skin(ratio, trust, face, doubtful) -> Float[Tensor, "size size"]:
-    """Of neck and ears, what looks like the skin of the face; collars, hair and background do not."""
+def _skin_likeness(ratio: Tensor, trust: Tensor, face: Tensor) -> Float[Tensor, "size size"]:
+    """From 0 to 1, how much a texel looks like the skin of the face; collars, hair and background do not."""
     known = (face > 0.5) & (trust > 0.5)
     if known.sum() < MIN_FACE_TEXELS:
         return torch.ones_like(trust)
     middle = ratio[known].median(0).values
     spread = (ratio[known] - middle).abs().median(0).values * 1.4826 + LEAST_SPREAD
-    deviation = ((ratio - middle) / spread).abs().amax(-1)
-    deviation = torch.as_tensor(ndimage.gaussian_filter(deviation.numpy(), len(ratio) / 512))
-    return 1 - doubtful * _smoothstep(deviation, OUTLIER, 2 * OUTLIER)
+    deviation = _reduced(((ratio - middle) / spread).abs().amax(-1, keepdim=True), COARSE)
+    return 1 - _smoothstep(_enlarged(deviation, len(ratio))[..., 0], OUTLIER, 2 * OUTLIER)
 
 
-def _completed(ratio: Float[Tensor, "size size 3"], trust: Float[Tensor, "size size"]) -> Tensor:
-    """The ratio everywhere: its own where trusted, else the spread smooth part with the mirrored detail."""
+def _completed(
+    ratio: Tensor, trust: Tensor, skin_like: Tensor, masks: dict[str, Tensor]
+) -> Float[Tensor, "size size 3"]:
+    """The ratio everywhere: its own where trusted, else the spread smooth part with the face's mirrored detail.
+
+    Hair spreads over the scalp, if any is seen there, and skin over everything else.
+    """
     size = len(ratio)
-    small = torch.nn.functional.avg_pool2d(
-        torch.cat([ratio * trust[..., None], trust[..., None]], -1).permute(2, 0, 1)[None], COARSE
+    either = trust + MIRROR_TRUST * trust.flip(1) * (1 - trust)
+    both = (ratio * trust[..., None] + MIRROR_TRUST * (ratio * trust[..., None]).flip(1) * (1 - trust[..., None])) / (
+        either[..., None].clamp(min=1e-6)
     )
-    smooth = torch.nn.functional.interpolate(spread(small), (size, size), mode="bilinear")[0].permute(1, 2, 0)
+    symmetric_skin = torch.maximum(skin_like, skin_like.flip(1) * (1 - trust))
+    smooth = _spread_from(both, either * symmetric_skin * (1 - masks["scalp"]))
+    hair = either * masks["scalp"]
+    if hair.sum() > LEAST_SCALP * masks["scalp"].sum():
+        smooth = smooth + _reduced(masks["scalp"][..., None], COARSE) * (_spread_from(both, hair) - smooth)
+    smooth = _enlarged(smooth, size)
     detail = (ratio - smooth) * trust[..., None]
-    mirrored = detail.flip(1) * MIRRORED
+    mirrored = (detail * masks["face"][..., None]).flip(1) * MIRRORED
     return smooth + detail + (1 - trust[..., None]) * mirrored
+
+
+def _spread_from(ratio: Tensor, weight: Tensor) -> Float[Tensor, "small small 3"]:
+    known = weight > 0.5
+    typical = ratio[known].median(0).values if known.any() else torch.zeros(3)
+    weighted = _reduced(torch.cat([ratio * weight[..., None], weight[..., None]], -1), COARSE)
+    weighted = weighted + TYPICAL_TRUST * torch.cat([typical, torch.ones(1)])
+    return spread(weighted.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+
+
+def _reduced(image: Float[Tensor, "h w channel"], factor: int) -> Float[Tensor, "_h _w channel"]:
+    return torch.nn.functional.avg_pool2d(image.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0)
+
+
+def _enlarged(image: Float[Tensor, "h w channel"], size: int) -> Float[Tensor, "size size channel"]:
+    planes = image.permute(2, 0, 1)[None]
+    return torch.nn.functional.interpolate(planes, (size, size), mode="bilinear")[0].permute(1, 2, 0)
 
 
 def spread(weighted: Float[Tensor, "1 channel height width"]) -> Float[Tensor, "1 _channel height width"]:

@@ -3,7 +3,6 @@
 Indices are those of MediaPipe's canonical face model; left and right are the person's own.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

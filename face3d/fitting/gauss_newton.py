@@ -1,6 +1,6 @@
 """Robust Gauss-Newton over what a photo of one head can tell: identity, expression, head pose and focal length."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import roma
@@ -97,19 +97,16 @@ def minimise(
     """
     state = start
     for _ in range(iterations):
-        normal, gradient = _normal_equations(terms, priors, state, principal)
-        step = _bounded_step(normal, gradient, state, free)
-        state = _moved(state, step)
+        normal, gradient = normal_equations(terms, priors, state, principal)
+        state = moved(state, _bounded_step(normal, gradient, state, free))
     return state
 
 
-def projected(points: Float[Tensor, "point 3"], state: State, principal: Float[Tensor, "2"]) -> Float[Tensor, "point 2"]:
-    """World points in pixels."""
-    seen = points @ state.rotation.mT + state.translation
-    return state.log_focal.exp() * seen[:, :2] / seen[:, 2:] + principal
-
-
-def _normal_equations(terms, priors: GaussianPriors, state: State, principal) -> tuple[Tensor, Tensor]:
+def normal_equations(
+    terms: Sequence[PointTerm], priors: GaussianPriors, state: State, principal: Float[Tensor, "2"]
+) -> tuple[Float[Tensor, "unknown unknown"], Float[Tensor, " unknown"]]:
+    """Curvature and gradient of half the weighted squared residuals. Unknowns: identity, expression, rotation about the
+    camera's axes, translation, log focal length."""
     identities, expressions = len(state.identity), len(state.expression)
     size = identities + expressions + 7
     normal = state.identity.new_zeros(size, size)
@@ -124,7 +121,29 @@ def _normal_equations(terms, priors: GaussianPriors, state: State, principal) ->
     return normal, gradient
 
 
-def _linearised(term: PointTerm, state: State, principal) -> tuple[Tensor, Tensor]:
+def moved(state: State, step: Float[Tensor, " unknown"]) -> State:
+    """The state after a step of all unknowns, in the order of `normal_equations`; differentiable in the step."""
+    identities, expressions = len(state.identity), len(state.expression)
+    pose = identities + expressions
+    return replace(
+        state,
+        identity=state.identity + step[:identities],
+        expression=(state.expression + step[identities:pose]).clamp(0.0, 1.0),
+        rotation=roma.rotvec_to_rotmat(step[pose : pose + 3]) @ state.rotation,
+        translation=state.translation + step[pose + 3 : pose + 6],
+        log_focal=state.log_focal + step[pose + 6].clamp(-FOCAL_LIMIT, FOCAL_LIMIT),
+    )
+
+
+def projected(
+    points: Float[Tensor, "point 3"], state: State, principal: Float[Tensor, "2"]
+) -> Float[Tensor, "point 2"]:
+    """World points in pixels."""
+    seen = points @ state.rotation.mT + state.translation
+    return state.log_focal.exp() * seen[:, :2] / seen[:, 2:] + principal
+
+
+def _linearised(term: PointTerm, state: State, principal: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted residuals (rows,) and their derivative (rows, unknowns); rotation turns about the camera's axes."""
     rotated = term.basis(state) @ state.rotation.mT
     seen = rotated + state.translation
@@ -157,7 +176,7 @@ def _linearised(term: PointTerm, state: State, principal) -> tuple[Tensor, Tenso
     return (residual * scale[:, None]).flatten(), jacobian.flatten(0, 1)
 
 
-def _prior_rows(priors: GaussianPriors, state: State):
+def _prior_rows(priors: GaussianPriors, state: State) -> Iterator[tuple[Tensor | list[int], Tensor | float, Tensor]]:
     """(rows, weight, residual) of each prior on a diagonal block."""
     identities, expressions = len(state.identity), len(state.expression)
     pose = identities + expressions
@@ -198,24 +217,13 @@ def _bounded_step(normal: Tensor, gradient: Tensor, state: State, free: frozense
         step = torch.zeros_like(gradient)
         step[moving] = torch.linalg.solve(block, -gradient[moving])
         target = weights + step[groups["expression"]]
-        leaving = moving[groups["expression"]] & ((target < 0.0) & (weights <= 1e-9) | (target > 1.0) & (weights >= 1 - 1e-9))
+        leaving = moving[groups["expression"]] & (
+            (target < 0.0) & (weights <= 1e-9) | (target > 1.0) & (weights >= 1 - 1e-9)
+        )
         if not leaving.any():
             break
         moving[groups["expression"]] &= ~leaving
     return step
-
-
-def _moved(state: State, step: Tensor) -> State:
-    identities, expressions = len(state.identity), len(state.expression)
-    pose = identities + expressions
-    return replace(
-        state,
-        identity=state.identity + step[:identities],
-        expression=(state.expression + step[identities:pose]).clamp(0.0, 1.0),
-        rotation=roma.rotvec_to_rotmat(step[pose : pose + 3]) @ state.rotation,
-        translation=state.translation + step[pose + 3 : pose + 6],
-        log_focal=state.log_focal + step[pose + 6].clamp(-FOCAL_LIMIT, FOCAL_LIMIT),
-    )
 
 
 def _cross_matrix(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:

@@ -16,6 +16,7 @@ from face3d.fitting.gauss_newton import (
     PointTerm,
     State,
     minimise,
+    normal_equations,
     projected,
 )
 from morphable import MorphableModel
@@ -55,17 +56,21 @@ class GeometryFit:
     def everything(self, state: State, rounds: int, bias: Float[Tensor, "478 2"] | None = None) -> State:
         """All unknowns. `bias` is what the detector adds to the projections of this head's points, in pixels."""
         for _ in range(rounds):
-            shapes = self._shapes(state)
-            terms = [self._landmark_term(state, shapes, bias)]
-            outline = self._outline_term(state, shapes)
-            if outline is not None:
-                terms.append(outline)
-            state = minimise(terms, self.priors, state, self.seen.principal, 3)
+            state = minimise(self._terms(state, bias), self.priors, state, self.seen.principal, 3)
         return state
+
+    def curvature(self, state: State, bias: Float[Tensor, "478 2"]) -> Float[Tensor, "unknown unknown"]:
+        """Of the whole energy at a state, in the order of `normal_equations`."""
+        return normal_equations(self._terms(state, bias), self.priors, state, self.seen.principal)[0]
 
     def projected_landmarks(self, state: State) -> Float[Tensor, "478 2"]:
         points = self._landmark_basis(self._shapes(state))(state)
         return projected(points, state, self.seen.principal)
+
+    def landmark_error(self, state: State, bias: Float[Tensor, "478 2"]) -> float:
+        """Median distance between what the detector saw and should see, relative to the eyes' distance."""
+        deviation = (self.projected_landmarks(state) + bias - self.seen.landmarks).norm(dim=1)
+        return float(deviation.median()) / self.eye_distance(state)
 
     def eye_distance(self, state: State) -> float:
         """Between the outer eye corners, in pixels, as if the head faced the camera."""
@@ -73,6 +78,11 @@ class GeometryFit:
         right, left = points[list(OUTER_EYE_CORNERS)]
         depth = float((state.rotation @ ((right + left) / 2) + state.translation)[2])
         return float((left - right).norm() * state.log_focal.exp()) / depth
+
+    def _terms(self, state: State, bias: Float[Tensor, "478 2"] | None) -> list[PointTerm]:
+        shapes = self._shapes(state)
+        outline = self._outline_term(state, shapes)
+        return [self._landmark_term(state, shapes, bias), *([outline] if outline is not None else [])]
 
     def _shapes(self, state: State) -> Float[Tensor, "52 vertex 3"]:
         with torch.no_grad():
@@ -82,7 +92,7 @@ class GeometryFit:
         gather = self.landmarks.gather
         return PointBasis(gather(self.mean), self.landmark_identity, gather(shapes.double()))
 
-    def _landmark_term(self, state, shapes, bias=None) -> PointTerm:
+    def _landmark_term(self, state: State, shapes: Tensor, bias: Tensor | None = None) -> PointTerm:
         basis = self._landmark_basis(shapes)
         facing = self.landmarks.gather(self._facing(state, shapes)[:, None])[:, 0]
         targets = self.seen.landmarks if bias is None else self.seen.landmarks - bias
@@ -98,9 +108,7 @@ class GeometryFit:
         normals = (vertex_normals(vertices, self.model.triangles)[chosen] @ state.rotation.mT)[:, :2]
         normals = normals / normals.norm(dim=1, keepdim=True).clamp(min=1e-9)
         eye_distance = self.eye_distance(state)
-        targets, clear = contour.nearest_edges(
-            self.seen.luminance, points.numpy(), normals.numpy(), eye_distance
-        )
+        targets, clear = contour.nearest_edges(self.seen.luminance, points.numpy(), normals.numpy(), eye_distance)
         kept = torch.as_tensor(clear) & ~self._inside_face(state, shapes, points, eye_distance)
         if not kept.any():
             return None
@@ -109,7 +117,7 @@ class GeometryFit:
         sigma = torch.full((len(chosen),), contour.SIGMA * eye_distance, dtype=torch.float64)
         return PointTerm(basis, torch.as_tensor(targets)[kept], sigma, normals[kept], robust=1.5)
 
-    def _inside_face(self, state, shapes, points, eye_distance) -> Tensor:
+    def _inside_face(self, state: State, shapes: Tensor, points: Tensor, eye_distance: float) -> Tensor:
         """Outline points in front of the face itself (a nose before its cheek) have no certain edge."""
         oval = projected(self._landmark_basis(shapes)(state)[list(FACE_OVAL)], state, self.seen.principal)
         distance = (points[:, None] - oval[None]).norm(dim=-1).amin(1)
@@ -179,5 +187,3 @@ def calibrated(
         bias = measured * (limit / length).clamp(max=1.0)
         state = fit.everything(state, rounds=2, bias=bias)
     return state, bias
-
-

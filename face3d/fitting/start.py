@@ -10,7 +10,7 @@ from torch import Tensor
 from face3d.fitting.gauss_newton import GaussianPriors, State
 
 FOCAL_PER_SIDE = 1.2
-"""Likely focal length of an unknown camera over the longer side of its image: a phone's is 0.75, a portrait lens's 2."""
+"""Likely focal length of an unknown camera over its image's longer side: a phone's is 0.75, a portrait lens's 2."""
 FOCAL_SPREAD = 0.5
 """Standard deviation of the logarithm of that: unknown photos are cropped, too."""
 EXIF_SPREAD = 0.01
@@ -23,9 +23,7 @@ EXPRESSION_SPREAD = 0.18
 """Standard deviation of a detector's expression score around the weight that makes it."""
 
 
-def priors(
-    expression_scores: Float[Tensor, "52"], focal: float | None, height: int, width: int
-) -> GaussianPriors:
+def priors(expression_scores: Float[Tensor, "52"], focal: float | None, height: int, width: int) -> GaussianPriors:
     """What is known of a photo of a face before its pixels are measured."""
     likely = focal if focal is not None else FOCAL_PER_SIDE * max(height, width)
     return GaussianPriors(

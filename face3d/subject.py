@@ -1,0 +1,82 @@
+"""A face in a photo, with what every stage of its reconstruction needs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from face3d.fitting.gauss_newton import State
+from face3d.perception import FaceDetector, FaceObservation
+from face3d.photo import Photo
+from morphable import JOINT_NAMES, MorphableModel
+from renderers import Camera
+
+GREYSCALE = 3.0
+"""Mean difference of a photo's channels, of 255, below which it has no colour."""
+
+
+@dataclass
+class Subject:
+    """A face in a photo, with what every stage needs."""
+
+    photo: Photo
+    observation: FaceObservation
+    model: MorphableModel
+    detector: FaceDetector
+
+    def __post_init__(self) -> None:
+        pixels = self.photo.pixels
+        self.height, self.width = pixels.shape[:2]
+        self.principal = torch.tensor([self.width / 2, self.height / 2], dtype=torch.float64)
+        spread = np.ptp(pixels[::4, ::4].astype(np.int16), axis=2).mean()
+        self.greyscale = bool(spread < GREYSCALE)
+
+    def camera(self, state: State) -> Camera:
+        camera = state.camera(self.principal, (self.height, self.width))
+        return Camera(
+            camera.focal.float(),
+            camera.principal.float(),
+            camera.rotation.float(),
+            camera.translation.float(),
+            camera.resolution,
+        )
+
+    def vertices(self, state: State) -> Float[Tensor, "vertex 3"]:
+        with torch.no_grad():
+            identity, expression = state.identity.float()[None], state.expression.float()[None]
+            return self.model(identity, expression, torch.zeros(1, len(JOINT_NAMES), 3))[0][0]
+
+    def window(self, size: int, margin: float) -> "Window":
+        """A square around the face, at most `size` pixels a side."""
+        x0, y0, x1, y1 = self.observation.box
+        side = margin * max(x1 - x0, y1 - y0)
+        return Window((x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, min(size, round(side)))
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the photo, resampled: its top-left corner and side in the photo's pixels, and its own size."""
+
+    x: float
+    y: float
+    side: float
+    size: int
+
+    def camera(self, camera: Camera) -> Camera:
+        side = round(self.side)
+        return camera.cropped(self.x, self.y, side, side).scaled(self.size / side)
+
+    def pixels(self, photo: UInt8[np.ndarray, "height width 3"]) -> Float[Tensor, "size size 3"]:
+        """sRGB in [0, 1]; black beyond the photo."""
+        source, shrink = Image.fromarray(photo), 1
+        if self.side > 1.5 * self.size:
+            shrink = round(self.side / self.size)
+            source = source.reduce(shrink)
+        scale = self.side / self.size / shrink
+        affine = (scale, 0.0, self.x / shrink, 0.0, scale, self.y / shrink)
+        size = (self.size, self.size)
+        cut = source.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
+        return torch.tensor(np.asarray(cut)).float() / 255
