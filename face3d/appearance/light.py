@@ -17,7 +17,7 @@ SKIN_HUE = (1.46, 0.90, 0.66)
 """Skin's linear albedo over its luminance, averaged over light and dark tones."""
 HUE_TRUST = 0.6
 """How much of a photo's own hue is taken for the skin's, the rest for the light's."""
-DIRECTION_RIDGE = 0.02
+DIRECTION_RIDGE = 0.001
 """How much energy in the light's directional terms costs, relative to one pixel's error; half the sphere is unseen."""
 ROBUST = 0.12
 """Relative deviation at which a pixel begins to be taken for no skin, or shadow."""

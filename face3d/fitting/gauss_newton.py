@@ -14,6 +14,8 @@ FOCAL_LIMIT = 0.2
 """The largest change of log focal length in one step."""
 DAMPING = 1e-3
 """Levenberg's damping, relative to the diagonal of the normal equations."""
+UNSEEN = 1e-6
+"""Least diagonal relative to the largest, for unknowns of which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ def _bounded_step(normal: Tensor, gradient: Tensor, state: State, free: frozense
     step = torch.zeros_like(gradient)
     for _ in range(2):
         block = normal[moving][:, moving]
-        block = block + torch.diag(DAMPING * block.diagonal())
+        scale = block.diagonal()
+        block = block + torch.diag(DAMPING * scale.maximum(UNSEEN * scale.max()))
         step = torch.zeros_like(gradient)
         step[moving] = torch.linalg.solve(block, -gradient[moving])
         target = weights + step[groups["expression"]]

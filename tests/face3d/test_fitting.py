@@ -1,0 +1,231 @@
+"""The fit: its derivatives, and known parameters recovered from exact or disturbed measurements."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import roma
+import torch
+
+import morphable
+from face3d.fitting import contour
+from face3d.fitting.evidence import landmark_sigma
+from face3d.fitting.gauss_newton import PointBasis, PointTerm, State, minimise, moved, normal_equations, projected
+from face3d.fitting.geometry import GeometryFit, Measurements, calibrated
+from face3d.fitting.photometric import refine
+from face3d.fitting.start import first_state, priors
+from morphable import ARKIT_NAMES, MorphableModel
+from renderers import Camera, interpolate, rasterize, spherical_harmonics_shade, vertex_normals
+
+PRINCIPAL = torch.tensor([320.0, 240.0], dtype=torch.float64)
+UPRIGHT = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
+"""World to camera of a camera in front of the face."""
+
+
+@pytest.fixture(scope="module")
+def model() -> MorphableModel:
+    return morphable.load()
+
+
+def true_state(model: MorphableModel, yaw: float = 0.3, seed: int = 0) -> State:
+    generator = torch.Generator().manual_seed(seed)
+    identity = torch.zeros(model.identities, dtype=torch.float64)
+    identity[:12] = torch.randn(12, generator=generator, dtype=torch.float64)
+    expression = torch.zeros(len(ARKIT_NAMES), dtype=torch.float64)
+    for name, weight in {"jawOpen": 0.4, "mouthSmileLeft": 0.6, "mouthSmileRight": 0.5, "browInnerUp": 0.5}.items():
+        expression[ARKIT_NAMES.index(name)] = weight
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.1, yaw, 0.05], dtype=torch.float64))
+    return State(
+        identity,
+        expression,
+        UPRIGHT @ turn,
+        torch.tensor([0.03, 0.02, 0.8]).double(),
+        torch.tensor(900.0).double().log(),
+    )
+
+
+def seen_landmarks(model: MorphableModel, state: State) -> torch.Tensor:
+    vertices = model(state.identity.float()[None], state.expression.float()[None], torch.zeros(1, 4, 3))[0][0]
+    points = morphable.on_surface(model.landmarks["mediapipe"], vertices, model.triangles)
+    return projected(points.double(), state, PRINCIPAL)
+
+
+def geometry_fit(model: MorphableModel, landmarks: torch.Tensor, scores: torch.Tensor | None = None) -> GeometryFit:
+    beliefs = priors(torch.zeros(52).double() if scores is None else scores, 900.0, 480, 640)
+    return GeometryFit(model, Measurements(landmarks, np.zeros((480, 640)), PRINCIPAL), beliefs)
+
+
+def started(fit: GeometryFit, model: MorphableModel) -> State:
+    flat = torch.cat([fit.seen.landmarks, torch.zeros(478, 1)], 1).numpy()
+    relative = (fit.mean_landmarks @ true_state(model).rotation.mT)[:, 2] * 900 / 0.8
+    flat[:, 2] = relative.numpy()
+    return fit.pose(first_state(fit.mean_landmarks, flat, fit.priors, model.identities, PRINCIPAL))
+
+
+def test_gradient_agrees_with_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(1)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    basis = PointBasis(0.08 * random(20, 3), 0.003 * random(4, 20, 3), 0.005 * random(52, 20, 3))
+    state = State(
+        random(4),
+        torch.rand(52, generator=generator).double(),
+        UPRIGHT,
+        torch.tensor([0.0, 0.0, 0.7]).double(),
+        torch.tensor(800.0).double().log(),
+    )
+    beliefs = priors(torch.full((52,), 0.3).double(), None, 480, 640)
+    normals = torch.nn.functional.normalize(random(20, 2), dim=1)
+    term = PointTerm(basis, projected(basis(state), state, PRINCIPAL) + random(20, 2), torch.full((20,), 2.0).double())
+    robust_off = 1e9
+    for each in (replace(term, robust=robust_off), replace(term, normals=normals, robust=robust_off)):
+        _, gradient = normal_equations([each], beliefs, state, PRINCIPAL)
+
+        def energy(step: torch.Tensor, each: PointTerm = each) -> torch.Tensor:
+            at = moved(state, step)
+            residual = projected(each.basis(at), at, PRINCIPAL) - each.targets
+            if each.normals is not None:
+                residual = (residual * each.normals).sum(-1, keepdim=True)
+            squared = (residual / each.sigma[:, None]).square().sum()
+            squared = squared + (at.identity / beliefs.identity_sigma).square().sum()
+            squared = squared + ((at.expression - beliefs.expression) / beliefs.expression_sigma).square().sum()
+            squared = squared + ((at.translation[2].log() - beliefs.log_distance) / beliefs.log_distance_sigma) ** 2
+            return 0.5 * (squared + ((at.log_focal - beliefs.log_focal) / beliefs.log_focal_sigma) ** 2)
+
+        step = torch.zeros(len(gradient), dtype=torch.float64)
+        for unknown in (0, 3, 4, 20, 56, 57, 58, 59, 60, 61, 62):
+            shift = torch.zeros_like(step)
+            shift[unknown] = 1e-6
+            slope = float(energy(shift) - energy(-shift)) / 2e-6
+            assert slope == pytest.approx(float(gradient[unknown]), rel=1e-4, abs=1e-5)
+
+
+def test_exact_landmarks_give_the_head_back(model: MorphableModel) -> None:
+    truth = true_state(model)
+    fit = geometry_fit(model, seen_landmarks(model, truth), truth.expression)
+    found = fit.everything(started(fit, model), rounds=4)
+    assert fit.landmark_error(found, torch.zeros(478, 2)) < 0.004
+    turn = roma.rotmat_geodesic_distance(found.rotation, truth.rotation)
+    assert math.degrees(float(turn)) < 1.0
+    assert float((found.translation - truth.translation).norm()) < 0.03
+    open_jaw = ARKIT_NAMES.index("jawOpen")
+    assert float(found.expression[open_jaw]) == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_few_wild_landmarks_do_not_bend_the_head(model: MorphableModel) -> None:
+    truth = true_state(model)
+    exact = seen_landmarks(model, truth)
+    wild = exact.clone()
+    wild[100:110] += torch.tensor([60.0, -40.0])
+    clean_fit, wild_fit = (geometry_fit(model, points, truth.expression) for points in (exact, wild))
+    clean, bent = (fit.everything(started(fit, model), rounds=4) for fit in (clean_fit, wild_fit))
+    others = torch.ones(478, dtype=torch.bool)
+    others[100:110] = False
+    moved_by = (clean_fit.projected_landmarks(clean) - wild_fit.projected_landmarks(bent)).norm(dim=1)[others]
+    assert float(moved_by.median()) < 0.5
+
+
+def test_expression_weights_stay_within_bounds(model: MorphableModel) -> None:
+    landmarks = seen_landmarks(model, true_state(model))
+    fit = geometry_fit(model, landmarks + 15 * torch.randn(478, 2, generator=torch.Generator().manual_seed(2)))
+    found = fit.everything(started(fit, model), rounds=2)
+    assert float(found.expression.min()) >= 0.0
+    assert float(found.expression.max()) <= 1.0
+    assert torch.isfinite(found.identity).all()
+
+
+def test_the_same_measurements_give_the_same_bits(model: MorphableModel) -> None:
+    landmarks = seen_landmarks(model, true_state(model))
+    first, second = (fit.everything(started(fit, model), rounds=2) for fit in (geometry_fit(model, landmarks),) * 2)
+    assert torch.equal(first.identity, second.identity)
+    assert torch.equal(first.rotation, second.rotation)
+
+
+def test_calibration_takes_the_detectors_bias_off(model: MorphableModel) -> None:
+    """A detector that displaces every point in its own way, the same on photo and render, does no harm."""
+    truth = true_state(model)
+    bias = 4 * torch.randn(478, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    fit = geometry_fit(model, seen_landmarks(model, truth) + bias, truth.expression)
+
+    def detect(state: State) -> np.ndarray:
+        return torch.cat([fit.projected_landmarks(state) + bias, torch.zeros(478, 1)], 1).numpy()
+
+    biased = fit.everything(started(fit, model), rounds=4)
+    found, measured = calibrated(fit, biased, detect, rounds=2, most=0.2)
+
+    def error(state: State) -> float:
+        return float((fit.projected_landmarks(state) - seen_landmarks(model, truth)).norm(dim=1).median())
+
+    assert torch.allclose(measured, bias, atol=1e-6)
+    assert error(found) < 0.5 * error(biased)
+
+
+def test_hidden_points_and_the_outline_count_less() -> None:
+    facing = torch.ones(478, dtype=torch.float64)
+    facing[50] = -0.5
+    sigma = landmark_sigma(facing, 100.0)
+    assert sigma[50] > 2 * sigma[51]
+    assert sigma[152] > sigma[51] > sigma[33]
+
+
+def test_outline_finds_an_edge() -> None:
+    luminance = np.where(np.arange(200)[None, :] < 104, 40.0, 180.0) * np.ones((100, 1))
+    points = np.array([[100.0, 30.0], [100.0, 60.0], [20.0, 50.0]])
+    targets, clear = contour.nearest_edges(luminance, points, np.array([[1.0, 0.0]] * 3), eye_distance=120.0)
+    assert clear.tolist() == [True, True, False]
+    assert targets[:2, 0] == pytest.approx(104.0, abs=1.0)
+
+
+def test_outline_pulls_points_across_it_only() -> None:
+    """A term with normals constrains one direction: the other stays free."""
+    generator = torch.Generator().manual_seed(5)
+    points = 0.05 * torch.randn(12, 3, generator=generator, dtype=torch.float64)
+    basis = PointBasis(points, torch.zeros(1, 12, 3).double(), torch.zeros(52, 12, 3).double())
+    state = State(
+        torch.zeros(1).double(),
+        torch.zeros(52).double(),
+        UPRIGHT,
+        torch.tensor([0.0, 0.0, 0.8]).double(),
+        torch.tensor(900.0).double().log(),
+    )
+    normals = torch.tensor([[1.0, 0.0]]).double().expand(12, 2)
+    targets = projected(points, state, PRINCIPAL) + torch.tensor([7.0, 50.0])
+    term = PointTerm(basis, targets, torch.ones(12).double(), normals, robust=1e6)
+    beliefs = priors(torch.zeros(52).double(), 900.0, 480, 640)
+    found = minimise([term], beliefs, state, PRINCIPAL, 10, frozenset({"pose"}))
+    shift = (projected(points, found, PRINCIPAL) - projected(points, state, PRINCIPAL)).mean(0)
+    assert float(shift[0]) == pytest.approx(7.0, abs=0.2)
+    assert abs(float(shift[1])) < 3.0
+
+
+def test_shading_pulls_a_turned_head_back(model: MorphableModel) -> None:
+    """Light from one side and nothing but shading: the pose moves towards the truth."""
+    truth = replace(true_state(model, yaw=0.0), expression=torch.zeros(52).double())
+    light = torch.zeros(9, 3)
+    light[0], light[3] = 2.2, 1.0
+    skin = torch.tensor([0.4, 0.25, 0.2])
+    camera = Camera(
+        torch.tensor([450.0, 450.0]),
+        torch.tensor([80.0, 80.0]),
+        truth.rotation.float(),
+        truth.translation.float(),
+        (160, 160),
+    )
+    vertices = model(truth.identity.float()[None], truth.expression.float()[None], torch.zeros(1, 4, 3))[0]
+    fragments = rasterize(camera.clip(vertices), model.triangles, camera.resolution)
+    normals = interpolate(vertex_normals(vertices, model.triangles), fragments, model.triangles)[0]
+    normals = torch.nn.functional.normalize(normals, dim=-1)
+    shade = spherical_harmonics_shade(normals.flatten(0, 1), light).view(normals.shape)
+    photo = skin * shade * (fragments.triangle[0] >= 0)[..., None]
+
+    turned = replace(truth, rotation=truth.rotation @ roma.rotvec_to_rotmat(torch.tensor([0.0, 0.08, 0.0]).double()))
+    loose = torch.ones(model.identities + 59).double() * 100
+    loose[model.identities + 52 : model.identities + 55] = 1.0
+    bare = model.regions["face"] & ~model.regions["lips"] & ~model.regions["eye_socket"]
+    found = refine(turned, torch.diag(loose), model, camera, photo, skin, light, bare)
+    before = float(roma.rotmat_geodesic_distance(turned.rotation, truth.rotation))
+    after = float(roma.rotmat_geodesic_distance(found.rotation, truth.rotation))
+    assert after < 0.6 * before
