@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 import torch
 from safetensors import safe_open
 
+from morphable.default_head import DefaultHead
 from morphable.model import LandmarkEmbedding, MorphableModel, Part
 
 DEFAULT = "default"
@@ -34,7 +35,7 @@ def names() -> tuple[str, ...]:
 def _assemble(name: str, tensors: dict[str, torch.Tensor], metadata: dict) -> MorphableModel:
     grouped = {prefix: _with_prefix(tensors, prefix) for prefix in ("region", "landmark")}
     plain = {key: tensor for key, tensor in tensors.items() if "." not in key and key != "region_map"}
-    return MorphableModel(
+    return DefaultHead(
         name,
         {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in plain.items()},
         {part: Part(slice(*vertices), slice(*triangles)) for part, (vertices, triangles) in metadata["parts"].items()},

@@ -130,7 +130,7 @@ class DefaultHead(MorphableModel):
         drawn = _transported(jacobians[:, lids], self.expression_basis[shapes[:, None], lids][None])
         fitted = rest[:, None] + drawn
         closed = _closed_rim(rest[:, rim].unflatten(1, (3, -1)), self.closure[side], radius).flatten(1, 2)
-        blink = _following(rest, rim, closed, self.lid_spread[side]) + drawn[:, 0] * self.lid_rest[side][:, None]
+        blink = glide(rest, rim, closed, self.lid_spread[side]) + drawn[:, 0] * self.lid_rest[side][:, None]
         fitted = torch.cat([blink[:, None], fitted[:, 1:]], 1)
         fitted = _clear_of_ball(rest[:, None], fitted, radius[:, None] + CLEARANCE)
 
@@ -144,6 +144,21 @@ class DefaultHead(MorphableModel):
         carried = _turned_along(place, rest[:, None, anchors], fitted[:, :, anchors])
         carried = (carried * self.lash_weights[side][..., None]).sum(-2) - place[..., 0, :]
         return moved.index_add(2, lashes, torch.einsum("bxs,bsli->bxli", mix, carried - drawn))
+
+
+def glide(
+    points: Float[Tensor, "batch lid 3"],
+    handles: Int[Tensor, " rim"],
+    goals: Float[Tensor, "batch rim 3"],
+    spread: Float[Tensor, "lid rim"],
+) -> Float[Tensor, "batch lid 3"]:
+    """Points about a ball at the origin that glide over it, in direction and height, as some go to their goals."""
+    heights = points.norm(dim=-1, keepdim=True)
+    directions = points / heights
+    goal_heights = goals.norm(dim=-1, keepdim=True)
+    turned = directions + spread @ (goals / goal_heights - directions[:, handles])
+    lifted = heights + spread @ (goal_heights - heights[:, handles])
+    return lifted * turned / turned.norm(dim=-1, keepdim=True)
 
 
 def _transported(jacobians: Float[Tensor, "batch soft 3 3"], offsets: Float[Tensor, "#batch mix soft 3"]) -> Tensor:
@@ -161,21 +176,6 @@ def _closed_rim(
     lift = torch.maximum(lift, radius + CLOSED_CLEARANCE)
     heights = rim.norm(dim=-1)
     return (lift[:, None] + (heights - heights[:, :1]).clamp(min=0))[..., None] * directions[:, None]
-
-
-def _following(
-    points: Float[Tensor, "batch lid 3"],
-    handles: Int[Tensor, " rim"],
-    goals: Float[Tensor, "batch rim 3"],
-    spread: Float[Tensor, "lid rim"],
-) -> Float[Tensor, "batch lid 3"]:
-    """Points about a ball at the origin that glide over it, in direction and height, as some go to their goals."""
-    heights = points.norm(dim=-1, keepdim=True)
-    directions = points / heights
-    goal_heights = goals.norm(dim=-1, keepdim=True)
-    turned = directions + spread @ (goals / goal_heights - directions[:, handles])
-    lifted = heights + spread @ (goal_heights - heights[:, handles])
-    return lifted * turned / turned.norm(dim=-1, keepdim=True)
 
 
 def _turned_along(

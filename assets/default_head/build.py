@@ -8,6 +8,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from assets.default_head.expressions import (
+    find_skin,
+    fitted_expressions,
+    lip_contacts,
+    with_lids_seated,
+    with_lips_closed,
+)
 from assets.default_head.geometry import Part, build_parts
 from assets.default_head.identity import principal_modes
 from assets.default_head.landmarks import IBUG68_OF_MEDIAPIPE, NOW7_OF_IBUG68, detected_landmarks
@@ -23,8 +30,7 @@ SPREAD = 0.0026
 SEED = 1
 JOINT_CUBES = ("joint-neck", "joint-head", "joint-l-eye", "joint-r-eye")
 ORIGIN_BEHIND_EYES = 0.08
-GAZE = np.radians(30.0)
-"""How far eyeLook* at weight 1 turns an eyeball."""
+BASE_VERTICES = 19158
 
 
 def build(path: Path) -> None:
@@ -38,6 +44,15 @@ def build(path: Path) -> None:
     count = len(basis.mean) - len(JOINT_CUBES)
     origin = basis.mean[-2:].mean(0) - torch.tensor([0.0, 0.0, ORIGIN_BEHIND_EYES])
     mean, joints = basis.mean[:count] - origin, basis.mean[count:] - origin
+    modes, joint_modes = basis.modes[:, :count], basis.modes[:, count:]
+    number = _numbers(parts["head"])
+    skin_triangles = triangles[slice(*ranges["head"][1])]
+    contacts = lip_contacts(find_skin(mean[slice(*skin)], skin_triangles, base, number))
+    mean, modes = with_lips_closed(mean, modes, contacts)
+    face = find_skin(mean[slice(*skin)], skin_triangles, base, number)
+    mean, modes = with_lids_seated(mean, modes, joints, joint_modes, face, ranges)
+    face = find_skin(mean[slice(*skin)], skin_triangles, base, number)
+    template, drawn = _drawn(sampler, parts)
 
     with MediaPipeDetector() as detector:
         bare = torch.full_like(mean, 0.45)
@@ -51,10 +66,10 @@ def build(path: Path) -> None:
 
     tensors = {
         "mean": mean,
-        "identity_basis": basis.modes[:, :count].half(),
-        "expression_basis": _expressions(sampler, parts, ranges, mean, joints).half(),
+        "identity_basis": modes.half(),
+        **fitted_expressions(drawn, template, mean, joints, face, contacts, ranges),
         "joint_mean": joints,
-        "joint_basis": basis.modes[:, count:],
+        "joint_basis": joint_modes,
         "skinning_weights": _skinning_weights(mean, joints, ranges),
         "triangles": torch.as_tensor(triangles, dtype=torch.int32),
         "uv": torch.as_tensor(uv, dtype=torch.float32),
@@ -96,28 +111,22 @@ def _people(base: BaseMesh, sampler: Sampler, parts: dict[str, Part]) -> torch.T
     return torch.cat(batches)
 
 
-def _expressions(sampler: Sampler, parts: dict[str, Part], ranges: dict, mean: torch.Tensor, joints: torch.Tensor):
-    """(52, vertex, 3) offsets on the mean head."""
+def _numbers(skin: Part) -> np.ndarray:
+    """The skin's vertex that each of the base mesh's vertices is; -1 where it is none."""
+    chosen = skin.place(torch.arange(BASE_VERTICES)[:, None])[:, 0].numpy()
+    number = np.full(BASE_VERTICES, -1)
+    number[chosen] = np.arange(len(chosen))
+    return number
+
+
+def _drawn(sampler: Sampler, parts: dict[str, Part]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(vertex, 3) MakeHuman's template and (52, vertex, 3) the offsets of ARKit's shapes as drawn for it."""
     rest = torch.cat([part.place(sampler.template) for part in parts.values()])
-    shapes = []
-    for name in ARKIT_NAMES:
-        moved = sampler.template + sampler.expressions()[name]
-        shapes.append(torch.cat([part.place(moved) for part in parts.values()]) - rest)
-    shapes = torch.stack(shapes)
-    for side, joint, outwards in (("left", 2, 1.0), ("right", 3, -1.0)):
-        ball = slice(*ranges[f"eye_{side}"][0])
-        for direction, (dx, dy) in {"Up": (0, 1), "Down": (0, -1), "In": (-outwards, 0), "Out": (outwards, 0)}.items():
-            turned = _turned(mean[ball], joints[joint], dx * GAZE, dy * GAZE)
-            shapes[ARKIT_NAMES.index(f"eyeLook{direction}{side.capitalize()}"), ball] = turned - mean[ball]
-    return shapes
-
-
-def _turned(points: torch.Tensor, centre: torch.Tensor, right: float, up: float) -> torch.Tensor:
-    """Points turned about a centre so that +z moves towards +x by `right` and towards +y by `up` radians."""
-    c, s, cu, su = np.cos(right), np.sin(right), np.cos(up), np.sin(up)
-    yaw = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=torch.float32)
-    pitch = torch.tensor([[1, 0, 0], [0, cu, su], [0, -su, cu]], dtype=torch.float32)
-    return (points - centre) @ (yaw @ pitch).T + centre
+    shapes = sampler.expressions()
+    moved = [
+        torch.cat([part.place(sampler.template + shapes[name]) for part in parts.values()]) for name in ARKIT_NAMES
+    ]
+    return rest, torch.stack(moved) - rest
 
 
 def _skinning_weights(mean: torch.Tensor, joints: torch.Tensor, ranges: dict) -> torch.Tensor:

@@ -15,16 +15,39 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from assets.default_head.makehuman import BaseMesh
 from morphable import ARKIT_NAMES
+from morphable.default_head import glide
 
 MOVES = 2e-5
 """Metres: vertices that no shape moves further are left out."""
-NEIGHBOURS, REACH = 24, 0.012
-"""How many vertices, spread over which distance in metres (standard deviation), tell how the skin stretches."""
+DIFFUSION = 4e-3
+"""Metres over which the offsets as drawn are smoothed."""
+PROBES, NEIGHBOURS, REACH = 300, 24, 0.018
+"""Vertices all over the skin whose displacements tell how it stretches; how many of them tell it at any one vertex, and
+with which standard deviation in metres."""
 STIFFNESS = 0.05
 """Pull of a Jacobian towards the identity, as a share of its neighbourhood's spread."""
+TONGUE_OUT, JAW_OPEN = ARKIT_NAMES.index("tongueOut"), ARKIT_NAMES.index("jawOpen")
+TONGUE_OUT_JAW = 0.3
+"""The part of jawOpen that makes room for the tongue."""
+TONGUE_LENGTH, TONGUE_DROP = 0.016, 0.008
+"""Metres by which the tip comes out of the lips, and hangs down."""
+CLOSED_MOUTH = (
+    *("brow", "cheek", "eye", "nose", "jawForward", "jawLeft", "jawRight", "mouthDimple", "mouthFrown", "mouthLeft"),
+    *("mouthPress", "mouthPucker", "mouthRight", "mouthRoll", "mouthShrugLower", "mouthSmile", "mouthStretch"),
+)
+"""Beginnings of the names of shapes that leave a closed mouth closed."""
+LIDS_WITH_GAZE = {"Up": (0.5, 0.1), "Down": (-0.6, -0.35)}
+"""How far the upper and the lower lid turn with the eyeball, as shares of its turn."""
 GAZE = np.radians(30.0)
 """How far eyeLook* at weight 1 turns an eyeball."""
+RINGS = 4
+"""Of vertices around an eye that are looked for."""
+SEAT = (5e-4, 8e-4, 1.3e-3)
+"""Metres from the eyeball to the rings of the lids' margin at rest, from its inner edge outwards, at least."""
+HELD = 2.5e-3
+"""Metres: what lies closer to the eyeball on the mean head keeps its distance on all heads."""
 JAW_SHAPES = ("jawForward", "jawLeft", "jawOpen", "jawRight")
 LID_REACH = 0.009
 """Metres about the eyeball within which skin is kept off it."""
@@ -82,40 +105,121 @@ class LipContacts:
     spread: Float[np.ndarray, "vertex contact"]
 
 
+def find_skin(vertices: Tensor, triangles: np.ndarray, base: BaseMesh, number: np.ndarray) -> Skin:
+    """Args:
+    number: the skin's vertex that each of the base mesh's vertices is; -1 where it is none.
+    """
+    body = base.groups == "body"
+    next_to = _neighbours(base.quads[body])
+    rings = []
+    for side in "LR":
+        edge, outside = _edge(base, f"eye_cavity.{side}")
+        first = min(edge, key=lambda v: abs(base.vertices[v, 0]))
+        loop = _loop(first, max(next_to[first] & edge, key=lambda v: base.vertices[v, 1]), edge, next_to)
+        rings.append(number[_grown(loop, outside, next_to)])
+    edge, _ = _edge(base, "mouth_cavity")
+    mouth = number[_loop(min(edge), min(next_to[min(edge)] & edge), edge, next_to)]
+    cavities = number[np.unique(base.quads[body & np.char.startswith(base.labels, "eye_cavity")])]
+    sockets = np.setdiff1d(cavities[cavities >= 0], np.stack(rings)[:, 0])
+    return Skin(vertices.numpy(), triangles, (rings[0], rings[1]), sockets, mouth)
+
+
+def _edge(base: BaseMesh, label: str) -> tuple[set[int], set[int]]:
+    """Vertices where a labelled piece of the body ends, and those that are not inside of it."""
+    body, inside = base.groups == "body", base.labels == label
+    within, without = (set(np.unique(base.quads[body & mask]).tolist()) for mask in (inside, ~inside))
+    return within & without, without
+
+
+def _neighbours(quads: np.ndarray) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for one, other in zip(quads.ravel().tolist(), np.roll(quads, -1, 1).ravel().tolist(), strict=True):
+        found.setdefault(one, set()).add(other)
+        found.setdefault(other, set()).add(one)
+    return found
+
+
+def _loop(first: int, second: int, edge: set[int], next_to: dict[int, set[int]]) -> np.ndarray:
+    loop = [first, second]
+    while len(loop) < len(edge):
+        loop.append(next(v for v in next_to[loop[-1]] & edge if v not in loop))
+    return np.array(loop)
+
+
+def _grown(loop: np.ndarray, within: set[int], next_to: dict[int, set[int]]) -> np.ndarray:
+    """The loop and the RINGS - 1 loops that follow it on a grid of vertices."""
+    rings, used = [loop.tolist()], set(loop.tolist())
+    while len(rings) < RINGS:
+        rings.append([((next_to[vertex] & within) - used).pop() for vertex in rings[-1]])
+        used |= set(rings[-1])
+    return np.array(rings)
+
+
+def with_lids_seated(
+    mean: Tensor, modes: Tensor, joints: Tensor, joint_modes: Tensor, skin: Skin, ranges: dict
+) -> tuple[Tensor, Tensor]:
+    """The mean and the identity modes changed so that on every head the eyeballs are spheres about their joints and the
+    lids' margins lie on them: SEAT is their least distance on the mean, and no mode changes it."""
+    mean, modes = mean.clone(), modes.clone()
+    for side, rings in enumerate(skin.eye_rings):
+        ball = slice(*ranges[("eye_left", "eye_right")[side]][0])
+        centre, centre_modes = joints[2 + side], joint_modes[:, 2 + side, None]
+        away = mean[ball] - centre
+        outwards = away / away.norm(dim=-1, keepdim=True)
+        growth = ((modes[:, ball] - centre_modes) * outwards).sum(-1).mean(1)[:, None, None]
+        modes[:, ball] = centre_modes + growth * outwards
+        radius = away.norm(dim=-1).max()
+        margin = {ring: gap for vertices, gap in zip(rings, SEAT, strict=False) for ring in vertices.tolist()}
+        everywhere = torch.arange(len(skin.vertices))
+        gap = torch.full((len(everywhere), 1), SEAT[0])
+        gap[list(margin), 0] = torch.tensor(list(margin.values()))
+        away = mean[everywhere] - centre
+        distance = away.norm(dim=-1, keepdim=True)
+        mean[everywhere] = centre + away * ((radius + gap) / distance).clamp(min=1)
+
+        held = torch.as_tensor(np.unique(np.concatenate([skin.sockets, *rings[: len(SEAT)]])))
+        held = held[(mean[held] - centre).norm(dim=-1) < radius + HELD]
+        outwards = torch.nn.functional.normalize(mean[held] - centre, dim=-1)
+        excess = ((modes[:, held] - centre_modes) * outwards).sum(-1, keepdim=True) - growth
+        modes[:, held] -= excess * outwards
+    return mean, modes
+
+
 def fitted_expressions(
     drawn: Float[Tensor, "52 vertex 3"],
     template: Float[Tensor, "vertex 3"],
     mean: Float[Tensor, "vertex 3"],
     joints: Float[Tensor, "4 3"],
     skin: Skin,
+    contacts: LipContacts,
     ranges: dict,
 ) -> dict[str, Tensor]:
     """Buffers of `DefaultHead`, from the shapes as drawn for MakeHuman's template."""
-    rigid = [name for name in ranges if name not in ("head", "lashes")]
-    soft_shapes = drawn.clone()
-    for name in rigid:
-        soft_shapes[:, slice(*ranges[name][0])] = 0
+    soft_shapes = torch.zeros_like(drawn)
+    soft_shapes[:, : len(skin.vertices)] = _smoothed(drawn[:, : len(skin.vertices)], skin)
+    soft_shapes[:, skin.sockets] = 0
     tongue = slice(*ranges["tongue"][0])
-    out = ARKIT_NAMES.index("tongueOut")
-    soft_shapes[out, tongue] = drawn[out, tongue]
 
     soft = np.flatnonzero((soft_shapes.norm(dim=-1) > MOVES).any(0).numpy())
     lids = _around_eyeballs(skin, [mean[slice(*ranges[name][0])].numpy() for name in ("eye_left", "eye_right")])
-    contacts = lip_contacts(skin)
-    soft_shapes[:, skin.sockets] = 0
     lashes = np.arange(*ranges["lashes"][0])
-    soft = np.unique(np.concatenate([soft, *lids, lashes, contacts.vertices]))
-    neighbours, on_template = _gradients(template.numpy(), soft)
+    soft = np.unique(np.concatenate([soft, *lids, lashes, contacts.vertices, np.arange(tongue.start, tongue.stop)]))
+    probes = _spread_out(skin.vertices, PROBES)
+    neighbours, on_template = _gradients(template.numpy(), soft, probes)
     jacobians = np.eye(3) + np.einsum("mki,mkj->mij", (mean - template).numpy()[neighbours], on_template)
     basis = torch.zeros_like(drawn)
     basis[:, soft] = torch.einsum("mij,emj->emi", torch.as_tensor(jacobians, dtype=drawn.dtype), soft_shapes[:, soft])
-    neighbours, gradients = _gradients(mean.numpy(), soft)
+    _keep_lips_together(basis, contacts)
+    basis[TONGUE_OUT] += TONGUE_OUT_JAW * basis[JAW_OPEN]
+    basis[TONGUE_OUT, tongue] = _tongue_out(mean[tongue], float(skin.vertices[contacts.pairs, 2].max()))
+    neighbours, gradients = _gradients(mean.numpy(), soft, probes)
 
     place = np.full(len(mean), -1)
     place[soft] = np.arange(len(soft))
     jaw, shift, hinge = _jaw(drawn, template, mean, skin, slice(*ranges["teeth_lower"][0]))
     fit = _lids(skin, lids, joints[2:].numpy(), basis.numpy(), lashes, mean.numpy(), place)
     for side in range(2):
+        _follow_gaze(basis, skin.eye_rings[side], mean, joints[2 + side], soft, fit, lids[side], side)
         carriers = basis[:, lids[side][fit["lash_anchors"][side]]]
         shares = torch.as_tensor(fit["lash_weights"][side], dtype=basis.dtype)
         basis[:, soft[fit["lashes"][side]]] = (carriers * shares[..., None]).sum(-2)
@@ -149,18 +253,26 @@ def with_lips_closed(mean: Tensor, modes: Tensor, contacts: LipContacts) -> tupl
     return mean, modes
 
 
+def _smoothed(offsets: Float[Tensor, "52 skin 3"], skin: Skin) -> Float[Tensor, "52 skin 3"]:
+    """Offsets diffused over the skin, by one implicit step (Desbrun et al. 1999): MakeHuman's have creases and spikes
+    that its own subdivision hides."""
+    stiffness, mass = _laplacian(skin)
+    solve = scipy.sparse.linalg.factorized((scipy.sparse.diags(mass) + DIFFUSION**2 * stiffness).tocsc())
+    columns = offsets.permute(1, 0, 2).flatten(1).numpy().astype(float)
+    smooth = solve(mass[:, None] * columns).reshape(len(mass), len(offsets), 3)
+    return torch.as_tensor(smooth.transpose(1, 0, 2), dtype=offsets.dtype)
+
+
 def _as_tensor(value: np.ndarray | Tensor) -> Tensor:
     if isinstance(value, Tensor):
         return value
     return torch.as_tensor(value, dtype=torch.float32 if value.dtype.kind == "f" else torch.int32)
 
 
-def _gradients(vertices: np.ndarray, soft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(m, k) neighbours and (m, k, 3) weights g so that Σ displacement ⊗ g is the gradient of the displacement: a
-    regularised least-squares fit with Gaussian weights (Levin 1998, moving least squares)."""
-    tree = cKDTree(vertices)
-    _, near = tree.query(vertices[soft], 8 * NEIGHBOURS)
-    near = near[:, ::8]
+def _gradients(vertices: np.ndarray, soft: np.ndarray, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, k) neighbours among the probes, and (m, k, 3) weights g so that Σ displacement ⊗ g is the gradient of the
+    displacement: a regularised least-squares fit with Gaussian weights (moving least squares, Levin 1998)."""
+    near = probes[cKDTree(vertices[probes]).query(vertices[soft], NEIGHBOURS)[1]]
     away = vertices[near] - vertices[soft, None]
     weight = np.exp(-0.5 * (away**2).sum(-1) / REACH**2)
     weight /= weight.sum(1, keepdims=True)
@@ -168,6 +280,16 @@ def _gradients(vertices: np.ndarray, soft: np.ndarray) -> tuple[np.ndarray, np.n
     spread = np.einsum("mk,mki,mkj->mij", weight, away, away)
     stiffness = STIFFNESS * np.trace(spread, axis1=1, axis2=2)[:, None, None] * np.eye(3)
     return near, np.einsum("mk,mki,mij->mkj", weight, away, np.linalg.inv(spread + stiffness))
+
+
+def _spread_out(vertices: np.ndarray, count: int) -> np.ndarray:
+    """Indices of vertices as far from each other as can be (farthest-point sampling, Gonzalez 1985)."""
+    chosen = [int(vertices[:, 2].argmax())]
+    away = np.full(len(vertices), np.inf)
+    while len(chosen) < count:
+        away = np.minimum(away, np.linalg.norm(vertices - vertices[chosen[-1]], axis=1))
+        chosen.append(int(away.argmax()))
+    return np.array(chosen)
 
 
 def _gaze(side: str, outwards: int) -> np.ndarray:
@@ -200,6 +322,7 @@ def _jaw(
         hinge.append(int(away.argmin()))
     centre = template[hinge].numpy().mean(0)
     turns, shifts = np.zeros((len(ARKIT_NAMES), 3, 3)), np.zeros((len(ARKIT_NAMES), 3))
+    motions["tongueOut"] = tuple(TONGUE_OUT_JAW * motion for motion in motions["jawOpen"])
     for name, (turn, shift) in motions.items():
         turns[ARKIT_NAMES.index(name)] = turn
         shifts[ARKIT_NAMES.index(name)] = shift + turn @ centre
@@ -212,6 +335,46 @@ def _rigid(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarr
     u, _, vt = np.linalg.svd((target - b).T @ (source - a))
     turn = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
     return turn, b - turn @ a
+
+
+def _keep_lips_together(basis: Float[Tensor, "52 vertex 3"], contacts: LipContacts) -> None:
+    """Shapes of a closed mouth neither open it nor push one lip into the other; in place."""
+    shapes = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(CLOSED_MOUTH)]
+    pairs, weights = torch.as_tensor(contacts.pairs), torch.as_tensor(contacts.weights, dtype=basis.dtype)
+    gap = torch.einsum("epk,pk->ep", basis[shapes][:, pairs, 1], weights)
+    closing = gap @ torch.as_tensor(contacts.spread, dtype=basis.dtype).T
+    basis[np.ix_(shapes, contacts.vertices, [1])] += closing[..., None]
+
+
+def _tongue_out(tongue: Float[Tensor, "vertex 3"], lips: float) -> Float[Tensor, "vertex 3"]:
+    """Offsets that push the tongue's front past the lips, flatten it and let its tip hang."""
+    back, front = tongue[:, 2].min(), tongue[:, 2].max()
+    along = ((tongue[:, 2] - back) / (front - back)).clamp(0, 1)
+    moving = along**2 * (3 - 2 * along)
+    middle = tongue[:, 1].mean() + 0.6 * (tongue[:, 1] - tongue[:, 1].mean())
+    offsets = torch.zeros_like(tongue)
+    offsets[:, 0] = -0.2 * moving * tongue[:, 0]
+    offsets[:, 1] = moving * (middle - tongue[:, 1]) - TONGUE_DROP * along**6
+    offsets[:, 2] = moving * (lips + TONGUE_LENGTH - front)
+    return offsets
+
+
+def _follow_gaze(basis, rings, mean, centre, soft, fit, lids, side: int) -> None:
+    """Lids rise and fall with the eyeball as it looks up and down (Evinger et al. 1991); in place."""
+    columns = rings.shape[1]
+    upper = np.arange(columns) <= columns // 2
+    along = np.r_[np.linspace(0, 1, columns // 2 + 1), np.linspace(1, 0, columns - columns // 2 + 1)[1:-1]]
+    rest = (mean[lids] - centre)[None]
+    handles = torch.as_tensor(fit["rim"][side].ravel())
+    spread = torch.as_tensor(fit["lid_spread"][side], dtype=mean.dtype)
+    for direction, (share_upper, share_lower) in LIDS_WITH_GAZE.items():
+        shape = ARKIT_NAMES.index(f"eyeLook{direction}{('Left', 'Right')[side]}")
+        angle = GAZE * np.sin(np.pi * along) * np.where(upper, share_upper, share_lower)
+        angle = torch.as_tensor(np.tile(angle, 3), dtype=mean.dtype)
+        x, y, z = rest[:, handles].unbind(-1)
+        goals = torch.stack([x, angle.cos() * y + angle.sin() * z, angle.cos() * z - angle.sin() * y], -1)
+        kept = torch.as_tensor(fit["lid_rest"][side], dtype=mean.dtype)[:, None]
+        basis[shape, lids] = kept * basis[shape, lids] + (glide(rest, handles, goals, spread) - rest)[0]
 
 
 def _around_eyeballs(skin: Skin, balls: list[np.ndarray]) -> list[np.ndarray]:
@@ -253,7 +416,7 @@ def _lids(
     chosen = [np.argsort(-most, kind="stable")[:count] for most in moved]
     for side, order in zip(("Left", "Right"), chosen, strict=True):
         blink = ARKIT_NAMES.index(f"eyeBlink{side}")
-        order[:] = [blink, *order[order != blink]]
+        order[:] = [blink, *order[order != blink][: count - 1]]
     return {
         "lids": place[np.array(lids)],
         "lid_shapes": np.array(chosen),
