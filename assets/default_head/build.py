@@ -6,63 +6,80 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors.torch import save_file
+from torch import Tensor
 
+from assets.default_head import regions
+from assets.default_head.anthropometry import ADULTS, ANCHORS, gauges
 from assets.default_head.expressions import (
+    Skin,
     find_skin,
     fitted_expressions,
     lip_contacts,
     with_lids_seated,
     with_lips_closed,
 )
-from assets.default_head.geometry import Part, build_parts
-from assets.default_head.identity import principal_modes
-from assets.default_head.landmarks import IBUG68_OF_MEDIAPIPE, NOW7_OF_IBUG68, detected_landmarks
-from assets.default_head.makehuman import BaseMesh, Sampler, load_base_mesh
-from assets.default_head.regions import draw_region_map, paint, vertex_regions
+from assets.default_head.geometry import (
+    JOINT_CUBES,
+    EyeRings,
+    Part,
+    build_parts,
+    eye_rings,
+    head_of,
+    mouth_corners,
+    seat_eyes,
+)
+from assets.default_head.identity import aligned, principal_modes, with_covariance, with_measures
+from assets.default_head.landmarks import IBUG68_OF_MEDIAPIPE, NOW7_OF_IBUG68, Pieces, detected_landmarks
+from assets.default_head.makehuman import BaseMesh, People, load_base_mesh
+from assets.default_head.unwrap import unwrapped
 from face3d.perception import MediaPipeDetector
 from morphable import ARKIT_NAMES, LandmarkEmbedding
 
-PEOPLE = 3000
+PEOPLE, SEED = 800, 1
+"""Sampled people; each is joined by its mirror image."""
 MODES = 200
-SPREAD = 0.0026
-"""Metres: how much real heads differ from their mean at a vertex, root mean square after rigid alignment."""
-SEED = 1
-JOINT_CUBES = ("joint-neck", "joint-head", "joint-l-eye", "joint-r-eye")
+SHAPE_SHARE = 0.5
+"""How much of the sampled people's differences in shape is kept: sliders drawn independently make caricatures."""
+SIZE_DEVIATION = 0.03
+"""Standard deviation of the size of heads, as a share of it."""
+SPREAD_SHARE = 0.6
+"""How far each measure's standard deviation is moved from the population's own (0) to the published one (1), as
+logarithms: heads then differ from the mean by about 3 mm at a vertex of the face, as scanned people do."""
 ORIGIN_BEHIND_EYES = 0.08
-BASE_VERTICES = 19158
+TEXELS = {"face": 3.5, "skin": 1.0, "hidden": 0.15}
+"""How many texels the face and the linings of mouth and eye sockets get for their area, against the rest of the skin."""
 
 
 def build(path: Path) -> None:
-    base, sampler = load_base_mesh(), Sampler()
-    parts = build_parts(base)
-    ranges, triangles, uv, uv_triangles = _joined(parts, sampler.template)
-    skin = ranges["head"][0]
+    base = head_of(load_base_mesh())
+    rings = eye_rings(base)
+    parts, number = build_parts(base, rings)
+    people = People(base)
+    ranges, triangles = _joined(parts, people.template)
+    skin, skin_triangles = slice(*ranges["head"][0]), triangles[slice(*ranges["head"][1])]
 
-    everyone = _people(base, sampler, parts)
-    basis = principal_modes(everyone, slice(*skin), MODES, SPREAD)
-    count = len(basis.mean) - len(JOINT_CUBES)
-    origin = basis.mean[-2:].mean(0) - torch.tensor([0.0, 0.0, ORIGIN_BEHIND_EYES])
-    mean, joints = basis.mean[:count] - origin, basis.mean[count:] - origin
-    modes, joint_modes = basis.modes[:, :count], basis.modes[:, count:]
-    number = _numbers(parts["head"])
-    skin_triangles = triangles[slice(*ranges["head"][1])]
-    contacts = lip_contacts(find_skin(mean[slice(*skin)], skin_triangles, base, number))
+    mean, modes = _population(base, people, parts, rings, number)
+    origin = mean[-2:].mean(0) - torch.tensor([0.0, 0.0, ORIGIN_BEHIND_EYES])
+    mean = mean - origin
+    count = len(mean) - len(JOINT_CUBES)
+    (mean, joints), (modes, joint_modes) = mean.split([count, 4]), modes.split([count, 4], 1)
+    contacts = lip_contacts(find_skin(mean[skin], skin_triangles, base, number))
     mean, modes = with_lips_closed(mean, modes, contacts)
-    face = find_skin(mean[slice(*skin)], skin_triangles, base, number)
+    face = find_skin(mean[skin], skin_triangles, base, number)
     mean, modes = with_lids_seated(mean, modes, joints, joint_modes, face, ranges)
-    face = find_skin(mean[slice(*skin)], skin_triangles, base, number)
-    template, drawn = _drawn(sampler, parts)
+    face = find_skin(mean[skin], skin_triangles, base, number)
+    template, drawn = _drawn(base, people, parts, rings)
 
+    uv, uv_triangles, canvas = _textured(base, parts, number, rings, face, joints)
+    pieces = _pieces(canvas, ranges)
+    bare = slice(0, ranges["lashes"][1][0])
     with MediaPipeDetector() as detector:
-        bare = torch.full_like(mean, 0.45)
-        eyes = np.r_[slice(*ranges["eye_left"][1]), slice(*ranges["eye_right"][1])]
-        first = detected_landmarks(mean, triangles, bare, eyes, detector)
-        region_map, names = draw_region_map(first, triangles, uv, uv_triangles, base, parts, ranges)
-        painted = paint(region_map, names, ranges, uv, uv_triangles)
-        mediapipe = detected_landmarks(mean, triangles, painted, eyes, detector)
-    region_map, names = draw_region_map(mediapipe, triangles, uv, uv_triangles, base, parts, ranges)
-    regions = vertex_regions(region_map, names, ranges, triangles, uv, uv_triangles, mean.numpy())
+        first = detected_landmarks(mean, triangles[bare], torch.full_like(mean, 0.45), pieces, detector)
+        painted = regions.paint(regions.draw_region_map(canvas, first), len(canvas.uv), uv, uv_triangles[bare])
+        mediapipe = detected_landmarks(mean, triangles[bare], painted, pieces, detector)
+    region_map = regions.draw_region_map(canvas, mediapipe)
 
     tensors = {
         "mean": mean,
@@ -75,61 +92,156 @@ def build(path: Path) -> None:
         "uv": torch.as_tensor(uv, dtype=torch.float32),
         "uv_triangles": torch.as_tensor(uv_triangles, dtype=torch.int32),
         "region_map": torch.as_tensor(region_map),
-        **{f"region.{name}": torch.as_tensor(mask) for name, mask in regions.items()},
     }
+    for name, mask in regions.vertex_regions(canvas, region_map, count).items():
+        tensors[f"region.{name}"] = torch.as_tensor(mask)
     ibug68 = _subset(mediapipe, IBUG68_OF_MEDIAPIPE)
     for name, embedding in (("mediapipe", mediapipe), ("ibug68", ibug68), ("now7", _subset(ibug68, NOW7_OF_IBUG68))):
         tensors[f"landmark.{name}.triangles"] = embedding.triangles.int()
         tensors[f"landmark.{name}.barycentric"] = embedding.barycentric
-    metadata = {"parts": ranges, "region_names": names}
+    metadata = {"parts": ranges, "region_names": regions.NAMES}
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, {"head": json.dumps(metadata)})
 
 
-def _joined(parts: dict[str, Part], template: torch.Tensor):
-    """All parts in one index space: name → ((first, last) vertex, (first, last) triangle), triangles, uv, uv triangles."""
-    ranges, triangles, uv, uv_triangles, vertices, corners, faces = {}, [], [], [], 0, 0, 0
+def _joined(parts: dict[str, Part], template: Tensor):
+    """All parts in one index space: name → ((first, last) vertex, (first, last) triangle), and their triangles."""
+    ranges, triangles, vertices, faces = {}, [], 0, 0
     for name, part in parts.items():
         size = len(part.place(template))
         ranges[name] = ((vertices, vertices + size), (faces, faces + len(part.triangles)))
         triangles.append(part.triangles + vertices)
-        uv.append(part.uv)
-        uv_triangles.append(part.uv_triangles + corners)
-        vertices, corners, faces = vertices + size, corners + len(part.uv), faces + len(part.triangles)
-    return ranges, np.concatenate(triangles), np.concatenate(uv), np.concatenate(uv_triangles)
+        vertices, faces = vertices + size, faces + len(part.triangles)
+    return ranges, np.concatenate(triangles)
 
 
-def _people(base: BaseMesh, sampler: Sampler, parts: dict[str, Part]) -> torch.Tensor:
-    """(PEOPLE, vertices + joints, 3): sampled adults on the head's own mesh, the joints as its last vertices."""
-    cubes = [torch.as_tensor(np.unique(base.quads[base.groups == group])) for group in JOINT_CUBES]
-    everything = torch.arange(len(sampler.template))
-    weights = sampler.coefficients(PEOPLE, SEED)
-    batches = []
-    for batch in weights.split(100):
-        vertices = sampler.vertices(batch, everything)
-        joints = torch.stack([vertices[:, cube].mean(1) for cube in cubes], 1)
-        batches.append(torch.cat([*(part.place(vertices) for part in parts.values()), joints], 1))
-    return torch.cat(batches)
+def _population(
+    base: BaseMesh, people: People, parts: dict[str, Part], rings: dict[str, EyeRings], number: np.ndarray
+) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "identity vertex 3"]]:
+    """Mean and modes of heads, the joints as their last vertices; metres."""
+    sampled = people.sampled(PEOPLE, SEED)
+    mirrored = sampled[:, torch.as_tensor(base.mirror)] * torch.tensor([-1.0, 1.0, 1.0])
+    cubes = [torch.as_tensor(base.of_group(group)) for group in JOINT_CUBES]
+    heads = []
+    for batch in torch.cat([sampled, mirrored]).split(200):
+        seated = seat_eyes(base, rings, batch)
+        joints = torch.stack([seated[:, cube].mean(1) for cube in cubes], 1)
+        heads.append(torch.cat([*(part.place(seated) for part in parts.values()), joints], 1))
+    whole = torch.cat(heads)
+
+    skin = int(number.max()) + 1
+    average = whole.mean(0)
+    chin = average[-2:].mean(0) - torch.tensor([0.0, 0.12, 0.0])
+    above = (average[:skin] - chin) @ torch.tensor([0.0, 1.0, 0.3]) > 0
+    whole = aligned(whole, above.nonzero()[:, 0])
+    mean = whole.mean(0)
+    modes = principal_modes((whole - mean) / len(whole) ** 0.5, MODES - 1) * SHAPE_SHARE
+
+    measured = gauges(mean, skin, _named_points(base, rings, number, len(mean) - len(JOINT_CUBES)))
+    gauge = torch.stack(list(measured.values()))
+    anchors = [list(ADULTS).index(name) for name in ANCHORS]
+    published = torch.tensor([measure.mean for measure in ADULTS.values()])
+    size = (published / (mean * gauge).sum((1, 2)))[anchors].mean()
+    middle = mean[:skin][above].mean(0)
+    mean = middle + size * (mean - middle)
+    modes = torch.cat([size * modes, SIZE_DEVIATION * (mean - middle)[None]])
+    mean = with_measures(mean, modes, gauge[anchors], published[anchors])
+    loadings = (modes[:, None] * gauge).sum((2, 3)).double()
+    own = loadings.T @ loadings
+    deviation = own.diagonal().sqrt()
+    wanted = torch.tensor([measure.deviation for measure in ADULTS.values()], dtype=torch.float64)
+    ratio = (wanted / deviation) ** SPREAD_SHARE
+    return mean, with_covariance(modes, gauge, own * ratio[:, None] * ratio)
 
 
-def _numbers(skin: Part) -> np.ndarray:
-    """The skin's vertex that each of the base mesh's vertices is; -1 where it is none."""
-    chosen = skin.place(torch.arange(BASE_VERTICES)[:, None])[:, 0].numpy()
-    number = np.full(BASE_VERTICES, -1)
-    number[chosen] = np.arange(len(chosen))
-    return number
+def _named_points(base: BaseMesh, rings: dict[str, EyeRings], number: np.ndarray, joints: int) -> dict[str, int]:
+    """Vertices of the eyes' centres and of the corners of eyes and mouth. `joints`: where the joints begin."""
+    points = {"eye_left": joints + 2, "eye_right": joints + 3}
+    corners = mouth_corners(base)
+    points |= {f"mouth_{side}": int(number[corner]) for side, corner in zip(("left", "right"), corners, strict=True)}
+    for side, ring in rings.items():
+        points[f"inner_{side}"] = int(number[ring.lids[1, 0]])
+        points[f"outer_{side}"] = int(number[ring.lids[1, ring.lids.shape[1] // 2]])
+    return points
 
 
-def _drawn(sampler: Sampler, parts: dict[str, Part]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(vertex, 3) MakeHuman's template and (52, vertex, 3) the offsets of ARKit's shapes as drawn for it."""
-    rest = torch.cat([part.place(sampler.template) for part in parts.values()])
-    shapes = sampler.expressions()
-    moved = [
-        torch.cat([part.place(sampler.template + shapes[name]) for part in parts.values()]) for name in ARKIT_NAMES
-    ]
-    return rest, torch.stack(moved) - rest
+def _drawn(
+    base: BaseMesh, people: People, parts: dict[str, Part], rings: dict[str, EyeRings]
+) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "52 vertex 3"]]:
+    """MakeHuman's template, and the offsets of ARKit's shapes as drawn for it."""
+    template = seat_eyes(base, rings, people.template)
+
+    def placed(vertices: Tensor) -> Tensor:
+        return torch.cat([part.place(vertices) for part in parts.values()])
+
+    rest = placed(template)
+    return rest, torch.stack([placed(template + people.expression(name)) - rest for name in ARKIT_NAMES])
 
 
-def _skinning_weights(mean: torch.Tensor, joints: torch.Tensor, ranges: dict) -> torch.Tensor:
+def _textured(
+    base: BaseMesh,
+    parts: dict[str, Part],
+    number: np.ndarray,
+    rings: dict[str, EyeRings],
+    face: Skin,
+    joints: Float[Tensor, "4 3"],
+) -> tuple[np.ndarray, np.ndarray, regions.Skin]:
+    """Texture coordinates of all parts, and the skin as a canvas for regions."""
+    of_base = np.flatnonzero(number >= 0)
+    of_base = of_base[np.argsort(number[of_base])]
+    mirror = number[base.mirror[of_base]]
+    vertices = (face.vertices + face.vertices[mirror] * (-1, 1, 1)) / 2
+    mouth = np.zeros(len(vertices), bool)
+    mouth[number[np.unique(base.quads[(base.groups == "body") & (base.labels == "mouth_cavity")])]] = True
+    socket = np.zeros(len(vertices), bool)
+    for ring in rings.values():
+        socket[number[np.concatenate([ring.lids[:1], ring.socket])]] = True
+    eyes = joints[2:].mean(0).numpy()
+    importance = TEXELS["skin"] + (TEXELS["face"] - TEXELS["skin"]) * _frontal(vertices - eyes)
+    importance[mouth | socket] = TEXELS["hidden"]
+    uv, uv_triangles = unwrapped(vertices, parts["head"].triangles, eyes, importance)
+    canvas = regions.Skin(
+        vertices, parts["head"].triangles, uv, uv_triangles, mouth, socket,
+        base.painted["lips"][of_base], base.painted["ears"][of_base], _stomion(vertices[face.mouth]), eyes,
+    )  # fmt: skip
+    all_uv, all_triangles, corners = [uv], [uv_triangles], len(uv)
+    for name, part in parts.items():
+        if name != "head":
+            all_uv.append(part.uv)
+            all_triangles.append(part.uv_triangles + corners)
+            corners += len(part.uv)
+    return np.concatenate(all_uv), np.concatenate(all_triangles), canvas
+
+
+def _frontal(from_eyes: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, " vertex"]:
+    """1 on the face, 0 behind the ears, on the scalp and the neck, with soft borders."""
+    _, y, z = from_eyes.T
+
+    def above(value: np.ndarray, limit: float, width: float) -> np.ndarray:
+        return 1 / (1 + np.exp(-(value - limit) / width))
+
+    return above(z, -0.03, 0.012) * above(y, -0.125, 0.008) * above(-y, -0.06, 0.015)
+
+
+def _stomion(loop: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
+    """The line midway between the upper and the lower half of the mouth's loop."""
+    first, last = sorted((int(loop[:, 0].argmin()), int(loop[:, 0].argmax())))
+    halves = [loop[first : last + 1], np.concatenate([loop[last:], loop[: first + 1]])]
+    halves = [half[np.argsort(half[:, 0])] for half in halves]
+    at = np.linspace(loop[:, 0].min(), loop[:, 0].max(), 41)
+    middle = [np.mean([np.interp(at, half[:, 0], half[:, k]) for half in halves], 0) for k in (1, 2)]
+    return np.stack([at, *middle], 1)
+
+
+def _pieces(canvas: regions.Skin, ranges: dict) -> Pieces:
+    outer = ~canvas.inner_mouth[canvas.triangles].all(1) & ~canvas.eye_socket[canvas.triangles].all(1)
+    lips = (canvas.lips[canvas.triangles].mean(1) > 0.3) & outer
+    above = canvas.above_mouth()[canvas.triangles].mean(1) > 0
+    masks = {"skin": outer, "lip_upper": lips & above, "lip_lower": lips & ~above}
+    eyes = np.concatenate([np.arange(*ranges[f"eye_{side}"][1]) for side in ("left", "right")])
+    return {name: np.flatnonzero(mask) for name, mask in masks.items()} | {"eyes": eyes}
+
+
+def _skinning_weights(mean: Tensor, joints: Tensor, ranges: dict) -> Float[Tensor, "vertex 4"]:
     """The neck bends smoothly between its joint and the skull; eyeballs follow their own joints."""
     neck, head = joints[0], joints[1]
     height = (mean[:, 1] - neck[1] + 0.35 * (mean[:, 2] - neck[2])) / (head[1] - neck[1])

