@@ -44,6 +44,8 @@ GAZE = np.radians(30.0)
 """How far eyeLook* at weight 1 turns an eyeball."""
 RINGS = 4
 """Of vertices around an eye that are looked for."""
+CORNEA = 6e-3
+"""Metres from the front of an eyeball to where it is a sphere for sure."""
 SEAT = (5e-4, 8e-4, 1.3e-3)
 """Metres from the eyeball to the rings of the lids' margin at rest, from its inner edge outwards, at least."""
 HELD = 2.5e-3
@@ -164,6 +166,7 @@ def with_lids_seated(
     for side, rings in enumerate(skin.eye_rings):
         ball = slice(*ranges[("eye_left", "eye_right")[side]][0])
         centre, centre_modes = joints[2 + side], joint_modes[:, 2 + side, None]
+        mean[ball] += centre - _sphere_centre(mean[ball])
         away = mean[ball] - centre
         outwards = away / away.norm(dim=-1, keepdim=True)
         growth = ((modes[:, ball] - centre_modes) * outwards).sum(-1).mean(1)[:, None, None]
@@ -183,6 +186,13 @@ def with_lids_seated(
         excess = ((modes[:, held] - centre_modes) * outwards).sum(-1, keepdim=True) - growth
         modes[:, held] -= excess * outwards
     return mean, modes
+
+
+def _sphere_centre(ball: Float[Tensor, "vertex 3"]) -> Float[Tensor, "3"]:
+    """Of the sphere through an eyeball's vertices behind the cornea, in the least-squares sense."""
+    back = ball[ball[:, 2] < ball[:, 2].max() - CORNEA].double()
+    system = torch.cat([2 * back, torch.ones(len(back), 1).double()], 1)
+    return torch.linalg.lstsq(system, back.square().sum(1, keepdim=True)).solution[:3, 0].to(ball)
 
 
 def fitted_expressions(
