@@ -43,6 +43,8 @@ LIGHT_SIZE = 256
 """Pixels a side of the crop in which light is estimated."""
 LIGHT_MARGIN = 1.4
 """That crop's side over the face's."""
+OWN_SIZE = 1024
+"""Pixels a side of the model's own skin, at most: it has no finer detail."""
 UNWRAP_SIZE = 1280
 """Pixels a side of the crop of the photo that is unwrapped, at most."""
 PLAIN_BACKGROUND = 0.3
@@ -259,11 +261,13 @@ def _textures(
     iris = iris_colour(photo.numpy(), landmarks, shading(towards[None], light)[0], openness)
     if subject.greyscale:
         iris = iris.mean().expand(3)
-    textures = default_textures(model, skin_colour=skin.tolist(), iris_colour=iris.tolist(), resolution=size)
+    own_size = min(size, OWN_SIZE)
+    textures = default_textures(model, skin_colour=skin.tolist(), iris_colour=iris.tolist(), resolution=own_size)
     if subject.greyscale:
         textures = {name: _without_colour(image) for name, image in textures.items()}
     eye_distance = float(np.linalg.norm(landmarks[OUTER_EYE_CORNERS[0]] - landmarks[OUTER_EYE_CORNERS[1]]))
-    textures["head"] = unwrap(photo, camera, subject.vertices(state), model, light, textures["head"], eye_distance)
+    vertices = subject.vertices(state)
+    textures["head"] = unwrap(photo, camera, vertices, model, light, textures["head"], eye_distance, size)
     return textures
 
 

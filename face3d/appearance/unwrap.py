@@ -37,6 +37,8 @@ TYPICAL_TRUST = 0.01
 """Weight of the typical colour everywhere: it wins where nothing near has been seen."""
 COARSE = 4
 """The completion runs on a texture smaller by this factor."""
+DARKEST = 2e-3
+"""Linear albedo and radiance below which logarithms are not taken."""
 RATIO_LIMIT = 2.5
 """Largest |log| of the photo's albedo over the model's."""
 
@@ -47,14 +49,16 @@ def unwrap(
     vertices: Float[Tensor, "vertex 3"],
     model: MorphableModel,
     light: Float[Tensor, "9 3"],
-    base: UInt8[np.ndarray, "size size 3"],
+    base: UInt8[np.ndarray, "base_size base_size 3"],
     eye_distance: float,
+    size: int,
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """The skin's albedo as an sRGB texture of the size of `base`.
+    """The skin's albedo as an sRGB texture.
 
     The photo's albedo is expressed as a ratio to the model's own skin, `base`. The ratio's smooth part spreads from
     seen to unseen texels, its detail is mirrored from the other half of the face, and both blend by how well a texel is
-    seen; so there is no seam to hide.
+    seen; so there is no seam to hide. What is smooth is worked out at the size of `base`, the photo is taken over at
+    the full size.
 
     Args:
         photo: sRGB in [0, 1], as the camera sees it.
@@ -62,17 +66,22 @@ def unwrap(
         light: spherical harmonics that lit the face.
         base: the model's own skin, sRGB.
         eye_distance: between the outer eye corners, in pixels of the photo.
+        size: pixels a side of the texture.
     """
-    size = len(base)
-    positions, normals, masks = _texel_geometry(model, vertices, size)
-    trust, seen = _sampled(photo, camera, positions, normals, model, vertices, eye_distance)
-    own = srgb_to_linear(torch.as_tensor(base).float() / 255).clamp(min=2e-3)
-    albedo = srgb_to_linear(seen) / shading(normals, light)
-    ratio = (albedo.clamp(min=2e-3) / own).log().clamp(-RATIO_LIMIT, RATIO_LIMIT)
+    positions, normals, masks = _texel_geometry(model, vertices, len(base))
+    places, trust = _seen(photo, camera, positions, normals, model, vertices, eye_distance)
+    brightness = srgb_to_linear(photo).clamp(min=DARKEST).log()
+    white = shading(normals, light).log()
+    own = srgb_to_linear(torch.tensor(base).float() / 255).clamp(min=DARKEST).log()
+    ratio = (_sampled(brightness, places) - white - own).clamp(-RATIO_LIMIT, RATIO_LIMIT)
     skin_like = _skin_likeness(ratio, trust, masks["face"])
     trust = trust * (1 - masks["doubtful"] * (1 - skin_like))
-    completed = _completed(ratio, trust, skin_like, masks)
-    return to_srgb8(own * completed.exp())
+    unseen = own + _completion(ratio, trust, skin_like, masks)
+    if size != len(base):
+        places, trust, white, unseen = (_enlarged(image, size) for image in (places, trust[..., None], white, unseen))
+    else:
+        trust = trust[..., None]
+    return to_srgb8(torch.lerp(unseen, _sampled(brightness, places) - white, trust).exp())
 
 
 def _texel_geometry(
@@ -93,7 +102,7 @@ def _texel_geometry(
     return values[..., :3], normals, dict(zip(("face", "scalp", "doubtful"), values[..., 6:].unbind(-1), strict=True))
 
 
-def _sampled(
+def _seen(
     photo: Tensor,
     camera: Camera,
     positions: Tensor,
@@ -101,25 +110,25 @@ def _sampled(
     model: MorphableModel,
     vertices: Tensor,
     eye_distance: float,
-) -> tuple[Tensor, Tensor]:
-    """How far each texel can be trusted to show in the photo, and the photo's colour there."""
+) -> tuple[Float[Tensor, "size size 2"], Float[Tensor, "size size"]]:
+    """Where in the photo each texel lies, from -1 to 1 across it, and how far it can be trusted to be seen there."""
     height, width = camera.resolution
-    clip = camera.clip(vertices[None])
-    depth = rasterize(clip, model.triangles, camera.resolution).depth[0]
+    depth = rasterize(camera.clip(vertices[None]), model.triangles, camera.resolution).depth[0]
     rim = torch.as_tensor(_near_outline(depth.numpy(), max(1.5, RIM * eye_distance)))
-    pixels = camera.project(positions.flatten(0, 1))
-    grid = (pixels / pixels.new_tensor([width, height]) * 2 - 1).view(1, *positions.shape[:2], 2)
-    layers = torch.cat([photo, depth[..., None], rim[..., None]], -1).permute(2, 0, 1)[None]
-    found = torch.nn.functional.grid_sample(layers, grid, padding_mode="border", align_corners=False)[0].permute(
-        1, 2, 0
-    )
-    colour = found[..., :3]
+    pixels = camera.project(positions.flatten(0, 1)).view(*positions.shape[:2], 2)
+    places = pixels / pixels.new_tensor([width, height]) * 2 - 1
+    found = _sampled(torch.stack([depth, rim, photo.amax(-1)], -1), places)
     distance = camera.view(positions.flatten(0, 1))[:, 2].view(positions.shape[:2])
     facing = (normals * torch.nn.functional.normalize(camera.position - positions, dim=-1)).sum(-1)
-    visible = (distance > 0) & (distance < found[..., 3] + DEPTH_TOLERANCE) & (grid[0].abs() < 1).all(-1)
-    unclipped = 1 - 0.8 * _smoothstep(colour.amax(-1), *CLIPPED)
-    visible &= normals.any(-1)
-    return visible * _smoothstep(facing, *GRAZING) * (1 - found[..., 4]) * unclipped, colour
+    visible = (distance > 0) & (distance < found[..., 0] + DEPTH_TOLERANCE) & (places.abs() < 1).all(-1)
+    unclipped = 1 - 0.8 * _smoothstep(found[..., 2], *CLIPPED)
+    return places, visible * normals.any(-1) * _smoothstep(facing, *GRAZING) * (1 - found[..., 1]) * unclipped
+
+
+def _sampled(image: Float[Tensor, "height width channel"], places: Float[Tensor, "size size 2"]) -> Tensor:
+    planes = image.permute(2, 0, 1)[None]
+    found = torch.nn.functional.grid_sample(planes, places[None], padding_mode="border", align_corners=False)
+    return found[0].permute(1, 2, 0)
 
 
 def _near_outline(depth: Float[np.ndarray, "h w"], reach: float) -> Float[np.ndarray, "h w"]:
@@ -143,10 +152,10 @@ def _skin_likeness(ratio: Tensor, trust: Tensor, face: Tensor) -> Float[Tensor, 
     return 1 - _smoothstep(_enlarged(deviation, len(ratio))[..., 0], OUTLIER, 2 * OUTLIER)
 
 
-def _completed(
+def _completion(
     ratio: Tensor, trust: Tensor, skin_like: Tensor, masks: dict[str, Tensor]
 ) -> Float[Tensor, "size size 3"]:
-    """The ratio everywhere: its own where trusted, else the spread smooth part with the face's mirrored detail.
+    """The ratio where it is not seen: the spread smooth part with the face's mirrored detail.
 
     Hair spreads over the scalp, if any is seen there, and skin over everything else.
     """
@@ -161,9 +170,8 @@ def _completed(
     if hair.sum() > LEAST_SCALP * masks["scalp"].sum():
         smooth = smooth + _reduced(masks["scalp"][..., None], COARSE) * (_spread_from(both, hair) - smooth)
     smooth = _enlarged(smooth, size)
-    detail = (ratio - smooth) * trust[..., None]
-    mirrored = (detail * masks["face"][..., None]).flip(1) * MIRRORED
-    return smooth + detail + (1 - trust[..., None]) * mirrored
+    detail = (ratio - smooth) * (trust * masks["face"])[..., None]
+    return smooth + MIRRORED * detail.flip(1)
 
 
 def _spread_from(ratio: Tensor, weight: Tensor) -> Float[Tensor, "small small 3"]:

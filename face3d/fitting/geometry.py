@@ -45,6 +45,7 @@ class GeometryFit:
         self.mean_landmarks = self.landmarks.gather(self.mean)
         self.landmark_identity = self.landmarks.gather(self.identity_basis)
         self.edges = _edges(model.triangles)
+        self._last: tuple[Tensor, Tensor] | None = None
         outside = model.regions["face"] | model.regions["ears"]
         self.outline_allowed = outside & ~model.regions["lips"] & ~model.regions["eye_socket"]
 
@@ -85,8 +86,12 @@ class GeometryFit:
         return [self._landmark_term(state, shapes, bias), *([outline] if outline is not None else [])]
 
     def _shapes(self, state: State) -> Float[Tensor, "52 vertex 3"]:
-        with torch.no_grad():
-            return self.model.expressions(state.identity.to(self.model.mean)[None])[0]
+        """The expression shapes of the state's identity; those of the last one asked for are kept."""
+        if self._last is None or not torch.equal(self._last[0], state.identity):
+            with torch.no_grad():
+                shapes = self.model.expressions(state.identity.to(self.model.mean)[None])[0]
+            self._last = state.identity, shapes
+        return self._last[1]
 
     def _landmark_basis(self, shapes: Float[Tensor, "52 vertex 3"]) -> PointBasis:
         gather = self.landmarks.gather

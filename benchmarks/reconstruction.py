@@ -1,0 +1,66 @@
+"""How long a photo takes to become a head, against the stated limits: scikit-image's portrait at full quality."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.timing import figure
+from face3d.perception import MediaPipeDetector
+from face3d.photo import Photo, load_photo
+from face3d.reconstruction import run_reconstruction
+
+WARM_LIMIT, COLD_LIMIT = 8.0, 20.0
+"""Seconds."""
+MEMORY_LIMIT = 2.0
+"""Gigabytes."""
+REPETITIONS = 3
+
+
+def figures() -> Iterator[dict]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = _portrait(Path(folder) / "portrait.png")
+        yield figure("reconstruct_warm", _warm(load_photo(path), Path(folder)), "s", "limit", WARM_LIMIT)
+        seconds, gigabytes = _cold(path, Path(folder))
+        yield figure("reconstruct_cold", seconds, "s", "limit", COLD_LIMIT)
+        yield figure("reconstruct_peak_memory", gigabytes, "GB", "limit", MEMORY_LIMIT)
+
+
+def _portrait(path: Path) -> Path:
+    from skimage.data import astronaut
+
+    Image.fromarray(astronaut()).save(path)
+    return path
+
+
+def _warm(photo: Photo, folder: Path) -> float:
+    """Seconds of a later reconstruction in one process, saving included."""
+    times = []
+    with MediaPipeDetector() as detector:
+        for _ in range(1 + REPETITIONS):
+            start = time.perf_counter()
+            run_reconstruction(photo, detector=detector).save(folder / "warm")
+            times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def _cold(path: Path, folder: Path) -> tuple[float, float]:
+    """Seconds and peak memory of a whole process."""
+    command = [sys.executable, "-m", "face3d", "reconstruct", str(path), "-o", str(folder / "cold")]
+    times, peak = [], 0
+    for _ in range(REPETITIONS):
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        times.append(time.perf_counter() - start)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise RuntimeError(f"face3d reconstruct failed with exit code {process.returncode}")
+        peak = max(peak, usage.ru_maxrss)
+    return statistics.median(times), peak * (1 if sys.platform == "darwin" else 1024) / 1e9
