@@ -12,6 +12,10 @@ from .topology import prepare
 
 Backend = Literal["warp", "pytorch3d", "nvdiffrast"]
 
+BANDS_PER_THREAD = 2
+"""Bands of rows that each CPU thread draws of an image: few, as each looks through all triangles, but spread over it,
+so that threads have alike to do."""
+
 
 class Fragments(NamedTuple):
     """What each pixel sees.
@@ -75,45 +79,30 @@ def rasterize(
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx, clip: Tensor, triangles: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-        batch, vertices, _ = clip.shape
-        device = clip.device
-        snapped = torch.empty(batch, vertices, 2, dtype=torch.int32, device=device)
-        nearness = torch.empty(batch, vertices, device=device)
-        on_cpu = device.type == "cpu"
-        bands, groups = (2 * torch.get_num_threads(), 1) if on_cpu else (1, max(len(triangles), 1))
-        keys = torch.empty(batch * height * width, dtype=torch.int64, device=device)
-        if groups > 1:
-            keys.zero_()
+        batch, device = len(clip), clip.device
+        count = len(triangles)
+        rows = torch.empty(batch, count, 4, dtype=torch.int32, device=device)
+        edges = torch.empty(batch, count, 3, 3, dtype=torch.float64, device=device)
+        planes = torch.empty(batch, count, 4, 4, device=device)
         triangle = torch.empty(batch, height, width, dtype=torch.int32, device=device)
         barycentric = torch.empty(batch, height, width, 3, device=device)
         depth = torch.empty(batch, height, width, device=device)
-        grid = kernels.image_grid(batch, height, width, device)
+        drawing = ((rows, wp.vec4i), (edges, wp.mat33d))
+        plane = (planes, wp.mat44)
+        image = ((triangle.view(-1), wp.int32), (barycentric.view(-1, 3), wp.vec3), (depth.view(-1), wp.float32))
+        span, items = kernels.spans(count, device)
         surface = ((clip, wp.vec4), (triangles, wp.vec3i))
-        window = ((snapped, wp.vec2i), (nearness, wp.float32))
-        span, items = kernels.spans(vertices, device)
-        kernels.launch(kernels.project_vertices, batch * items, [span, height, width, surface[0], *window], device)
-        kernels.launch(
-            kernels.draw,
-            batch * bands * groups,
-            [bands, groups, height, width, surface[1], *window, (keys, wp.uint64)],
-            device,
-        )
-        kernels.launch(
-            kernels.resolve,
-            grid.items,
-            [
-                grid.bands,
-                grid.segment,
-                height,
-                width,
-                *surface,
-                (keys, wp.uint64),
-                (triangle.view(-1), wp.int32),
-                (barycentric.view(-1, 3), wp.vec3),
-                (depth.view(-1), wp.float32),
-            ],
-            device,
-        )
+        kernels.launch(kernels.set_up, batch * items, [span, height, width, *surface, *drawing, plane], device)
+        if device.type == "cpu":
+            threads = torch.get_num_threads()
+            bands = BANDS_PER_THREAD * threads
+            keys = (torch.empty(threads, -(-height // bands) * width, dtype=torch.int64), wp.uint64)
+            sizes = [bands, height, width]
+            kernels.launch(kernels.draw_and_resolve, batch * bands, [*sizes, *drawing, plane, keys, *image], device)
+        else:
+            keys = (torch.zeros(batch * height * width, dtype=torch.int64, device=device), wp.uint64)
+            kernels.launch(kernels.draw, batch * count, [height, width, *drawing, keys], device)
+            kernels.launch(kernels.resolve, batch * height * width, [height, width, plane, keys, *image], device)
         ctx.save_for_backward(clip, triangles, triangle)
         ctx.mark_non_differentiable(triangle)
         return triangle, barycentric, depth

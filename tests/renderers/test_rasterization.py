@@ -100,6 +100,35 @@ def test_random_tilings_have_no_holes_and_no_overlaps():
     assert (count == 1).all()
 
 
+@pytest.mark.parametrize("reach", [8, 100_000])
+def test_coverage_is_that_of_exact_integers(reach):
+    """Triangles with corners at eighths of a pixel, near by or far off, against edge functions in Python's integers."""
+    height, width = 24, 32
+    generator = torch.Generator().manual_seed(reach)
+    for _ in range(60):
+        size = torch.tensor([width + 2 * reach, height + 2 * reach])
+        eighths = (torch.rand(3, 2, generator=generator) * size * 8).long() - 8 * reach
+        eighths[0] = torch.randint(0, 2 * height, (2,), generator=generator) * 4
+        ndc = torch.stack([eighths[:, 0] / (4 * width) - 1, 1 - eighths[:, 1] / (4 * height)], -1)
+        clip = torch.cat([ndc, torch.zeros(3, 1), torch.ones(3, 1)], -1)[None]
+        seen = rasterize(clip, torch.tensor([[0, 1, 2]]), (height, width)).triangle[0] == 0
+        assert torch.equal(seen, covered(eighths.tolist(), height, width))
+
+
+def covered(corners, height, width):
+    """Pixels whose centres are in a triangle by the top-left rule; corners in eighths of a pixel."""
+    (ax, ay), (bx, by), (cx, cy) = corners
+    if (bx - ax) * (cy - ay) < (cx - ax) * (by - ay):
+        corners = corners[::-1]
+    inside = torch.ones(height, width, dtype=torch.bool)
+    for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
+        dx, dy = bx - ax, by - ay
+        excluded = dy > 0 or (dy == 0 and dx <= 0)
+        y, x = torch.meshgrid(8 * torch.arange(height) + 4, 8 * torch.arange(width) + 4, indexing="ij")
+        inside &= dx * (y - ay) - dy * (x - ax) >= int(excluded)
+    return inside
+
+
 def test_a_closed_surface_has_no_holes(make_ellipsoid):
     vertices, triangles = make_ellipsoid(48, 32)
     camera = Camera.looking_at((0.1, 0.05, 0.6), (0, 0, 0), (0, 1, 0), 0.45, (128, 128))
