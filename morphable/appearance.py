@@ -22,6 +22,10 @@ IRIS_DIAMETER = 0.0117
 """Metres: the visible iris is 11.7 ± 0.5 mm wide in adults (Rüfer et al. 2005)."""
 PUPIL = 0.36
 """The pupil's share of the iris' diameter."""
+TEETH, GUMS = 14, 0.24
+"""The teeth's texture: this many crowns side by side, below gums as high as this."""
+BLUR = 1.5
+"""Pixels: soft edges are worked out at a size at which they are this wide."""
 CHEEKS, NOSE, CHIN = (50, 280), (4, 48, 278), (199,)
 """MediaPipe's points around which skin is redder."""
 EYES = (
@@ -53,7 +57,7 @@ def default_textures(
     return {
         "head": _skin(model, skin_colour, lips, brows, resolution),
         "eyes": _eyes(_iris_angle(model), iris_colour, small),
-        "teeth": _plain(IVORY, small),
+        "teeth": _teeth(small),
         "tongue": _tongue(small),
         "lashes": _lashes(small),
     }
@@ -193,19 +197,32 @@ def _iris_angle(model: MorphableModel) -> float:
     return float(np.arcsin(IRIS_DIAMETER / float(ball.max() - ball.min())))
 
 
+def _teeth(size: int) -> Sheet:
+    """Gums at the top; crowns below, a column each: yellower at the neck, darker between them, paler at the edge."""
+    x, y = (np.arange(size, dtype=np.float32) + 0.5) / size * TEETH, _centred(size)[1] + 0.5
+    neck_to_edge = np.clip((y - GUMS) / (1 - GUMS), 0, 1)[..., None]
+    between = np.abs(2 * (x % 1) - 1)[None, :, None] ** 12
+    ivory = (
+        np.asarray(IVORY, np.float32) * ((0.88, 0.82, 0.72) + neck_to_edge * (0.16, 0.2, 0.32)) * (1 - 0.35 * between)
+    )
+    gums = np.asarray(FLESH, np.float32) * (1 + 0.08 * _noise(size, 24, 11))[..., None]
+    return _pixels(np.where(y[..., None] < GUMS, gums, ivory))
+
+
 def _tongue(size: int) -> Sheet:
     bumps = 1 + 0.06 * _noise(size, size // 6, 8) + 0.08 * _noise(size, 12, 9)
     return _pixels(np.asarray((0.50, 0.17, 0.15), np.float32) * bumps[..., None])
 
 
 def _lashes(size: int) -> Sheet:
-    """Hairs that run across the strips, thinner towards their tips."""
+    """Hairs from their roots at the top to their tips, dense and opaque there, thin and leaning here."""
     alpha = Image.new("L", (size, size))
     draw = ImageDraw.Draw(alpha)
     generator = np.random.default_rng(10)
-    for x in np.linspace(0, size, 140):
-        x, lean = x + generator.normal(0, 2), generator.normal(0, 0.02 * size)
-        draw.line((x, 0, x + lean, size), fill=int(generator.integers(110, 220)), width=max(1, size // 250))
+    for root in np.linspace(0, size, 90) + generator.normal(0, 0.004 * size, 90):
+        tip, length = root + generator.normal(0, 0.025 * size), size * generator.uniform(0.55, 1.0)
+        spread = 0.0035 * size
+        draw.polygon([(root - spread, 0), (root + spread, 0), (tip, length)], fill=int(generator.integers(150, 240)))
     rgb = np.ones((size, size, 1), np.uint8) * np.array(_encoded(LASH), np.uint8)
     return np.concatenate([rgb, np.asarray(alpha)[..., None]], -1)
 
@@ -222,10 +239,10 @@ def _region(
 ) -> Image.Image:
     """Mask of regions with softened edges; softness in texture coordinates."""
     wanted = np.array([name.startswith(names) for name in model.region_names])
-    mask = Image.fromarray((wanted[model.region_map.cpu().numpy()] * 255).astype(np.uint8))
-    mask = mask.resize((size, size), Image.Resampling.BILINEAR)
-    mask = mask.filter(ImageFilter.GaussianBlur(softness * size))
-    return mask.point(lambda value: int(strength * value))
+    mask = Image.fromarray(np.where(wanted, round(255 * strength), 0).astype(np.uint8)[model.region_map.cpu().numpy()])
+    worked = min(size, round(BLUR / softness))
+    mask = mask.resize((worked, worked), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(softness * worked))
+    return mask.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def _blobs(centres: Float[np.ndarray, "blob 2"], size: int, radius: float, strength: float) -> Image.Image:

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from face3d.perception import MediaPipeDetector
@@ -11,12 +12,17 @@ from morphable import LandmarkEmbedding
 from renderers import Camera, DirectionalLight, EnvironmentLight, linear_to_srgb, render_mesh
 
 SIZE = 768
-YAWS = (-0.5, -0.25, 0.0, 0.25, 0.5)
-"""Radians around the head from which it is looked at."""
+VIEWS = ((0, 0), (0.3, 0), (-0.3, 0), (0.6, 0), (-0.6, 0), (0, 0.25), (0, -0.3), (0.35, -0.3), (-0.35, -0.3))
+"""Yaw and pitch, in radians, from which the head is looked at; the first is its front."""
 IRIS = slice(468, 478)
+IRISES = (slice(468, 473), slice(473, 478))
+"""Of the right and the left eye: the pupil's centre, then four points of the limbus a quarter turn apart."""
+IRIS_RADIUS = 0.0117 / 2
+MIDDLE, AWAY = 0.05, 0.01
+"""Beyond this share of the image from the middle, a point is hardly trusted as seen from the other side."""
 UPPER_LIP = (185, 40, 39, 37, 0, 267, 269, 270, 409, 191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_LIP = (146, 91, 181, 84, 17, 314, 405, 321, 375, 95, 88, 178, 87, 14, 317, 402, 318, 324)
-"""Points of the lips' outer and inner contours, corners left out: closed lips lie too near for the nearest to be right."""
+"""Points of the lips' contours, corners left out: closed lips lie too near for the nearest to be the right one."""
 Pieces = dict[str, np.ndarray]
 """`skin`, `lip_upper`, `lip_lower`, `eyes` → triangles."""
 FACING = 0.3
@@ -43,27 +49,67 @@ def detected_landmarks(
     pieces: Pieces,
     detector: MediaPipeDetector,
 ) -> LandmarkEmbedding:
-    """MediaPipe's 478 points on a mesh, averaged over YAWS, each on the piece that it belongs to."""
-    total, weight = np.zeros((478, 3)), np.zeros((478, 1))
-    for yaw in YAWS:
-        points, trust = _seen_from(yaw, vertices, torch.as_tensor(triangles), colour, detector)
-        total += trust[:, None] * points
-        weight += trust[:, None]
-    if (weight <= 0).any():
-        raise RuntimeError(f"no view shows landmarks {np.flatnonzero(weight <= 0).tolist()}")
-    return _onto_surface(total / weight, vertices.numpy(), triangles, pieces)
+    """MediaPipe's 478 points on a head that is symmetric about x = 0, each on the piece that it belongs to.
+
+    They are the median of VIEWS and of their mirror images. Irises are set where the eyeballs look straight ahead.
+    """
+    seen = [_seen_from(*view, vertices, torch.as_tensor(triangles), colour, detector) for view in VIEWS]
+    points, trust, pixels = (np.stack(values) for values in zip(*seen, strict=True))
+    side = (pixels[0, :, 0] - SIZE / 2) / SIZE
+    for view, (yaw, _) in enumerate(VIEWS):
+        trust[view, (side * yaw < 0) & (np.abs(side) > MIDDLE)] *= AWAY
+    if (trust.max(0) <= 0).any():
+        raise RuntimeError(f"no view shows landmarks {np.flatnonzero(trust.max(0) <= 0).tolist()}")
+    opposite = _opposites(pixels[0])
+    both = np.concatenate([points, points[:, opposite] * (-1, 1, 1)])
+    middle = _weighted_median(both, np.concatenate([trust, trust[:, opposite]]))
+    ends = vertices.numpy()[np.unique(triangles[pieces["eyes"]])]
+    for iris, eye in zip(IRISES, (ends[ends[:, 0] < 0], ends[ends[:, 0] > 0]), strict=True):
+        middle[iris] = _straight_iris(middle[iris], eye)
+    return _onto_surface(middle, vertices.numpy(), triangles, pieces)
 
 
-def _seen_from(yaw, vertices, triangles, colour, detector) -> tuple[np.ndarray, np.ndarray]:
-    """World positions of the points as seen from one side, and how much to trust each."""
-    eye = torch.tensor([np.sin(yaw), 0.05, np.cos(yaw)], dtype=torch.float32) * 0.9
-    camera = Camera.looking_at(eye, [0.0, -0.02, 0.02], [0.0, 1.0, 0.0], 0.33, (SIZE, SIZE))
+def _opposites(frontal: Float[np.ndarray, "478 2"]) -> Int[np.ndarray, "478"]:
+    """The point that each becomes when left and right are exchanged, from the image of a symmetric head's front."""
+    flipped = frontal * (-1, 1) + (SIZE, 0)
+    opposite = linear_sum_assignment(((frontal[:, None] - flipped) ** 2).sum(-1))[1]
+    if (opposite[opposite] != np.arange(len(frontal))).any():
+        raise RuntimeError("the detected points are not symmetric")
+    return opposite
+
+
+def _weighted_median(
+    values: Float[np.ndarray, "view point 3"], weights: Float[np.ndarray, "view point"]
+) -> Float[np.ndarray, "point 3"]:
+    order = values.argsort(0)
+    ranked = np.take_along_axis(np.broadcast_to(weights[..., None], values.shape), order, 0)
+    at = (ranked.cumsum(0) >= 0.5 * ranked.sum(0)).argmax(0)[None]
+    return np.take_along_axis(np.take_along_axis(values, order, 0), at, 0)[0]
+
+
+def _straight_iris(detected: Float[np.ndarray, "5 3"], ball: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "5 3"]:
+    """The centre and four points of the limbus of a ball that looks along +z, in the order of the detected ones."""
+    low, high = ball.min(0), ball.max(0)
+    radius, centre = (high - low)[2] / 2, (high + low) / 2
+    around = (detected[1:] - detected[0])[:, :2]
+    turn = np.round(np.arctan2(around[:, 1], around[:, 0]) / (np.pi / 2)) * (np.pi / 2)
+    depth = np.full(4, np.sqrt(radius**2 - IRIS_RADIUS**2))
+    limbus = np.stack([IRIS_RADIUS * np.cos(turn), IRIS_RADIUS * np.sin(turn), depth], 1)
+    return centre + np.concatenate([[[0, 0, radius]], limbus])
+
+
+def _seen_from(yaw, pitch, vertices, triangles, colour, detector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """World positions of the points as seen from one side, how much to trust each, and where they lie in the image."""
+    target = torch.tensor([0.0, -0.02, 0.02])
+    direction = [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
+    eye = target + 0.9 * torch.tensor(direction, dtype=torch.float32)
+    camera = Camera.looking_at(eye, target, [0.0, 1.0, 0.0], 0.33, (SIZE, SIZE))
     camera = Camera(
         *(t[None] for t in (camera.focal, camera.principal, camera.rotation, camera.translation)), (SIZE, SIZE)
     )
     ambient = torch.zeros(9, 3)
     ambient[0] = 1.6
-    lights = [EnvironmentLight(ambient), DirectionalLight(torch.tensor([[-0.3, -0.5, -1.0]]), torch.full((1, 3), 0.6))]
+    lights = [EnvironmentLight(ambient), DirectionalLight(torch.tensor([[0.0, -0.5, -1.0]]), torch.full((1, 3), 0.6))]
     paint = colour if isinstance(colour, dict) else {"colour": colour}
     result = render_mesh(camera, vertices[None], triangles, **paint, lights=lights, background=0.35, supersample=2)
     image = (linear_to_srgb(result.colour[0].clamp(0, 1)) * 255 + 0.5).to(torch.uint8).numpy()
@@ -76,12 +122,12 @@ def _seen_from(yaw, vertices, triangles, colour, detector) -> tuple[np.ndarray, 
     depth = result.depth[0].numpy()[row, column]
     focal, principal = camera.focal[0].numpy(), camera.principal[0].numpy()
     rays = np.concatenate([(landmarks - principal) / focal, np.ones((478, 1))], 1) * depth[:, None]
-    points = (rays - camera.translation[0].numpy()) @ camera.rotation[0].numpy()
-    normals = result.normals[0].numpy()[row, column]
+    seen = np.isfinite(depth) & (depth > 0)
+    points = np.where(seen[:, None], (rays - camera.translation[0].numpy()) @ camera.rotation[0].numpy(), 0.0)
     towards = camera.position[0].numpy() - points
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    facing = (normals * towards).sum(1)
-    return points, np.where(depth > 0, np.maximum(facing - FACING, 1e-3 * (facing > 0)), 0.0)
+    facing = (result.normals[0].numpy()[row, column] * towards).sum(1)
+    return points, np.where(seen, np.maximum(facing - FACING, 1e-3 * (facing > 0)) ** 2, 0.0), landmarks
 
 
 def _onto_surface(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, pieces: Pieces) -> LandmarkEmbedding:
