@@ -5,10 +5,10 @@ one launch on torch's current stream; on the CPU each thread of a small pool lau
 on the calling thread and releases the GIL).
 
 Image kernels cut every image into `bands` of rows and every band into pieces of `segment` columns. On the CPU an item
-is one of `BANDS` whole bands; on CUDA it is a single pixel. Gradients of vertices are accumulated into `slots` private
-copies, one a band on the CPU, so that no two threads share one; the copies are summed in fixed order afterwards. The
-result depends neither on timing nor on the number of threads. On CUDA there is one slot and atomics, so the last bits
-of vertex and texel gradients may differ from run to run.
+is one of `BANDS` whole bands (for drawing, one of a few for each thread); on CUDA it is a single pixel. Gradients of
+vertices are accumulated into `slots` private copies, one a band on the CPU, so that no two threads share one; the
+copies are summed in fixed order afterwards. The result depends neither on timing nor on the number of threads. On CUDA
+there is one slot and atomics, so the last bits of vertex and texel gradients may differ from run to run.
 
 Screen space: x right, y down, in pixels, the centre of pixel (0, 0) at (0.5, 0.5).
 """
@@ -27,11 +27,14 @@ import torch
 import warp as wp
 from torch import Tensor
 
-# Runs of pixels that see one triangle are short: vectorized loops are slower here, and take longer to compile. The
-# innermost loops are written with `while` over indices that cannot be negative: a `range` costs an iterator object, and
-# an index of unknown sign a wrap-around, in every round.
+# Runs of pixels that see one triangle are short: vectorized loops are slower here, and compile longer. Hot loops are
+# written with `while` over indices that cannot be negative: a `range` costs an iterator object, and an index of unknown
+# sign a wrap-around, in every round. Products and sums may be fused, as on CUDA.
 wp.set_module_options(
-    {"enable_backward": False, "cpu_compiler_flags": "-march=native -fno-vectorize -fno-slp-vectorize"}
+    {
+        "enable_backward": False,
+        "cpu_compiler_flags": "-march=native -fno-vectorize -fno-slp-vectorize -ffp-contract=fast",
+    }
 )
 
 BANDS = 16
