@@ -31,8 +31,8 @@ ADULTS = {
 """Men and women pooled, rounded: ANSUR II (Gordon et al. 2014) for the head and the eyes' distance; NIOSH's survey of
 respirator users (Zhuang and Bradtmiller 2005) for face, nose and lips; Farkas (1994) for the palpebral fissure."""
 ANCHORS = ("bizygomatic_breadth", "menton_sellion", "interpupillary")
-"""The measures that the mean head is given. Its others are left as MakeHuman's average adult has them: to force them all
-makes a caricature."""
+"""The measures that the mean head is given. Its others are left as MakeHuman's average adult has them: to force them
+all makes a caricature."""
 
 
 def gauges(mean: Float[Tensor, "vertex 3"], skin: int, points: dict[str, int]) -> dict[str, Float[Tensor, "vertex 3"]]:

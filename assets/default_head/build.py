@@ -26,6 +26,7 @@ from assets.default_head.geometry import (
     Part,
     build_parts,
     eye_rings,
+    eyeball_sphere,
     head_of,
     mouth_corners,
     seat_eyes,
@@ -35,12 +36,12 @@ from assets.default_head.landmarks import IBUG68_OF_MEDIAPIPE, NOW7_OF_IBUG68, P
 from assets.default_head.makehuman import BaseMesh, People, load_base_mesh
 from assets.default_head.unwrap import unwrapped
 from face3d.perception import MediaPipeDetector
-from morphable import ARKIT_NAMES, LandmarkEmbedding
+from morphable import ARKIT_NAMES, JOINT_NAMES, LandmarkEmbedding
 
 PEOPLE, SEED = 800, 1
 """Sampled people; each is joined by its mirror image."""
 MODES = 200
-SHAPE_SHARE = 0.5
+SHAPE_SHARE = 0.6
 """How much of the sampled people's differences in shape is kept: sliders drawn independently make caricatures."""
 SIZE_DEVIATION = 0.03
 """Standard deviation of the size of heads, as a share of it."""
@@ -49,7 +50,7 @@ SPREAD_SHARE = 0.6
 logarithms: heads then differ from the mean by about 3 mm at a vertex of the face, as scanned people do."""
 ORIGIN_BEHIND_EYES = 0.08
 TEXELS = {"face": 3.5, "skin": 1.0, "hidden": 0.15}
-"""How many texels the face and the linings of mouth and eye sockets get for their area, against the rest of the skin."""
+"""Texels for the same area of the face, of the linings of mouth and eye sockets, and of all other skin."""
 
 
 def build(path: Path) -> None:
@@ -63,8 +64,9 @@ def build(path: Path) -> None:
     mean, modes = _population(base, people, parts, rings, number)
     origin = mean[-2:].mean(0) - torch.tensor([0.0, 0.0, ORIGIN_BEHIND_EYES])
     mean = mean - origin
-    count = len(mean) - len(JOINT_CUBES)
+    count = len(mean) - len(JOINT_NAMES)
     (mean, joints), (modes, joint_modes) = mean.split([count, 4]), modes.split([count, 4], 1)
+    mean = _looking_ahead(base, mean, joints, people.template, parts, ranges)
     contacts = lip_contacts(find_skin(mean[skin], skin_triangles, base, number))
     mean, modes = with_lips_closed(mean, modes, contacts)
     face = find_skin(mean[skin], skin_triangles, base, number)
@@ -124,8 +126,9 @@ def _population(
     heads = []
     for batch in torch.cat([sampled, mirrored]).split(200):
         seated = seat_eyes(base, rings, batch)
-        joints = torch.stack([seated[:, cube].mean(1) for cube in cubes], 1)
-        heads.append(torch.cat([*(part.place(seated) for part in parts.values()), joints], 1))
+        joints = [seated[:, cube].mean(1, keepdim=True) for cube in cubes]
+        eyes = [eyeball_sphere(base, side, seated)[0] for side in rings]
+        heads.append(torch.cat([*(part.place(seated) for part in parts.values()), *joints, *eyes], 1))
     whole = torch.cat(heads)
 
     skin = int(number.max()) + 1
@@ -136,7 +139,7 @@ def _population(
     mean = whole.mean(0)
     modes = principal_modes((whole - mean) / len(whole) ** 0.5, MODES - 1) * SHAPE_SHARE
 
-    measured = gauges(mean, skin, _named_points(base, rings, number, len(mean) - len(JOINT_CUBES)))
+    measured = gauges(mean, skin, _named_points(base, rings, number, len(mean) - len(JOINT_NAMES)))
     gauge = torch.stack(list(measured.values()))
     anchors = [list(ADULTS).index(name) for name in ANCHORS]
     published = torch.tensor([measure.mean for measure in ADULTS.values()])
@@ -151,6 +154,18 @@ def _population(
     wanted = torch.tensor([measure.deviation for measure in ADULTS.values()], dtype=torch.float64)
     ratio = (wanted / deviation) ** SPREAD_SHARE
     return mean, with_covariance(modes, gauge, own * ratio[:, None] * ratio)
+
+
+def _looking_ahead(
+    base: BaseMesh, mean: Tensor, joints: Tensor, template: Tensor, parts: dict[str, Part], ranges: dict
+) -> Tensor:
+    """The mean head with its eyeballs turned back to +z, from which the alignment of people has turned them."""
+    mean = mean.clone()
+    for name, centre in (("eye_left", joints[2]), ("eye_right", joints[3])):
+        ball = slice(*ranges[name][0])
+        drawn = parts[name].place(template) - eyeball_sphere(base, name.removeprefix("eye_"), template)[0]
+        mean[ball] = centre + drawn * ((mean[ball] - centre).norm(dim=1).mean() / drawn.norm(dim=1).mean())
+    return mean
 
 
 def _named_points(base: BaseMesh, rings: dict[str, EyeRings], number: np.ndarray, joints: int) -> dict[str, int]:

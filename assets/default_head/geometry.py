@@ -15,7 +15,8 @@ from assets.default_head.teeth import dental_arch
 from assets.default_head.topology import grow_rings, loop_from, neighbours
 
 HELPERS = ("helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
-JOINT_CUBES = ("joint-neck", "joint-head", "joint-l-eye", "joint-r-eye")
+JOINT_CUBES = ("joint-neck", "joint-head")
+"""Groups of vertices in whose middle these joints lie; the eyes' lie in the eyeballs."""
 NECK_CUT, NECK_HEIGHT = np.array([0.0, 1.0, 0.30]), 0.578
 """The plane n·x = d, in the base mesh's metres, below which the neck ends: it slopes down towards the throat."""
 SHOULDER = 0.075
@@ -30,8 +31,8 @@ SEAT = {0: (0.60, 1.0), 1: (0.90, 1.0), 2: (1.50, 0.8), 3: (2.00, 0.6), 4: (2.35
 """Of each ring of the lids: its distance from the eyeball in millimetres, and how far people may not differ in it."""
 SOCKET_GAP = 0.9
 """Millimetres between the eyeball and the lining of its socket."""
-IRIS_RADIUS = 5.85e-3
-"""Metres: human irises measure 11.7 ± 0.5 mm across, whatever the size of the head."""
+EYE_SIZE = 0.9
+"""Of the eyeball, against MakeHuman's, which is a third larger than people's and makes flat lids."""
 CORNEA_BULGE = 0.35e-3
 """Metres by which the middle of the cornea stands out of the sphere."""
 EYE_RINGS = np.radians([0, 4, 8, 12, 16, 20, 23, 26, 31, 38, 48, 60, 75, 92, 115, 145, 180])
@@ -43,7 +44,9 @@ BITING_EDGES = {
 }
 """Vertices of the helper arches along the biting edges, from the middle to the person's left."""
 LASH_RING, LASH_ROWS = 2, 4
-OVERBITE = {"upper": (0.0, 0.8e-3, -1.6e-3), "lower": (0.0, -1.4e-3, -4.0e-3)}
+ARCH_WIDTH = 0.96
+"""Of the arches, against the helpers', which touch the cheeks."""
+OVERBITE = {"upper": (0.0, 0.8e-3, -3.4e-3), "lower": (0.0, -1.6e-3, -5.8e-3)}
 """Metres by which the arches are moved, since the helpers stand edge on edge and touch the lips."""
 
 
@@ -53,9 +56,9 @@ class Part:
 
     place: Callable[[Tensor], Tensor]
     triangles: Int[np.ndarray, "triangle 3"]
-    uv: Float[np.ndarray, "corner 2"] | None = None
-    """Origin at the top left; None where it is unwrapped later."""
-    uv_triangles: Int[np.ndarray, "triangle 3"] | None = None
+    uv: Float[np.ndarray, "corner 2"]
+    """Origin at the top left; nothing yet for the skin, which is unwrapped later."""
+    uv_triangles: Int[np.ndarray, "triangle 3"]
 
 
 def head_of(base: BaseMesh) -> BaseMesh:
@@ -125,10 +128,12 @@ def seat_eyes(
 
 
 def eyeball_sphere(base: BaseMesh, side: str, vertices: Float[Tensor, "*batch base 3"]) -> tuple[Tensor, Tensor]:
-    """Centre (…, 1, 3) and radius (…, 1, 1) of the helper eye, which is a sphere."""
+    """Centre (…, 1, 3) and radius (…, 1, 1) of the eyeball, which lies in the helper eye and touches its front."""
     points = vertices[..., torch.as_tensor(base.of_group(f"helper-{side[0]}-eye")), :]
     centre = points.mean(-2, keepdim=True)
-    return centre, (points - centre).norm(dim=-1).mean(-1)[..., None, None]
+    radius = (points - centre).norm(dim=-1).mean(-1)[..., None, None]
+    forward = radius.new_tensor([0.0, 0.0, 1 - EYE_SIZE])
+    return centre + radius * forward, EYE_SIZE * radius
 
 
 def _skin(base: BaseMesh, rings: dict[str, EyeRings]) -> tuple[Part, np.ndarray]:
@@ -149,7 +154,8 @@ def _skin(base: BaseMesh, rings: dict[str, EyeRings]) -> tuple[Part, np.ndarray]
     number[used] = np.arange(len(used))
     triangles = split_quads(corners, base.vertices)
 
-    return Part(lambda vertices: vertices[..., torch.as_tensor(used), :], number[triangles]), number
+    no_uv = np.zeros((0, 2)), np.zeros((0, 3), int)
+    return Part(lambda vertices: vertices[..., torch.as_tensor(used), :], number[triangles], *no_uv), number
 
 
 def _between(rows: np.ndarray) -> np.ndarray:
@@ -214,7 +220,7 @@ def _teeth(base: BaseMesh, jaw: str) -> Part:
     """The arch keeps its shape: it follows the helper's position, turn and size."""
     helper = torch.as_tensor(base.of_group(f"helper-{jaw}-teeth"))
     at_rest = torch.as_tensor(base.vertices, dtype=torch.float32)[helper]
-    edge = base.vertices[np.searchsorted(base.ids, BITING_EDGES[jaw])] + OVERBITE[jaw]
+    edge = base.vertices[np.searchsorted(base.ids, BITING_EDGES[jaw])] * (ARCH_WIDTH, 1, 1) + OVERBITE[jaw]
     arch, triangles, uv = dental_arch(edge, jaw == "upper")
     arch_at_rest = torch.as_tensor(arch, dtype=torch.float32)
 
@@ -235,7 +241,7 @@ def _tongue(base: BaseMesh) -> Part:
 
 
 def _lashes(base: BaseMesh, rings: dict[str, EyeRings]) -> Part:
-    """A strip on each lid, rooted on the outer edge of its margin and curling upwards. UV: along the lid, root to tip."""
+    """A strip on each lid, rooted on the outer edge of its margin and curling up. UV: along the lid, root to tip."""
     columns, triangles, uv, sides = [], [], [], []
     half = COLUMNS // 2
     count = 0
@@ -269,8 +275,8 @@ def _lashes(base: BaseMesh, rings: dict[str, EyeRings]) -> Part:
 
 
 def _lash_curve(along: np.ndarray, length: float, up: float, left: float) -> Float[Tensor, "row lash 3"]:
-    """Points of lashes from root to tip in metres: away from the eyeball, up, and to the person's left. They are longest
-    towards the outer corner and fan out to both sides."""
+    """Points of lashes from root to tip in metres: away from the eyeball, up, and to the person's left. They are
+    longest in the middle and fan out to both sides."""
     t = np.linspace(0, 1, LASH_ROWS)[:, None]
     reach = length * (0.55 + 0.45 * np.sin(np.pi * np.clip(along * 0.8 + 0.1, 0, 1)))
     out = reach * t * (1 - 0.25 * t)

@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 def principal_modes(factors: Float[Tensor, "factor vertex 3"], count: int) -> Float[Tensor, "identity vertex 3"]:
-    """The strongest directions of the covariance Σ factor ⊗ factor, at one standard deviation, each with its largest entry
-    positive."""
+    """The strongest directions of the covariance Σ factor ⊗ factor, at one standard deviation, each with its largest
+    entry positive."""
     flat = factors.flatten(1)
     _, vectors = torch.linalg.eigh((flat @ flat.T).double())
     modes = vectors.flip(1)[:, :count].T.float() @ flat

@@ -36,8 +36,10 @@ PLAIN = {
     "nostrils": (0.08, 0.03, 0.02),
 }
 SKIN = (0.45, 0.26, 0.19)
+IRIS = 0.118
+"""Radius of the iris in the eyeball's texture."""
 NOSTRIL_RAYS, NOSTRIL_SKY = 48, 0.16
-"""Directions in which vertices of the nose look around, and the share of free sight below which they lie in a nostril."""
+"""Directions in which vertices of the nose look, and the share of free sight below which they lie in a nostril."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def draw_region_map(skin: Skin, landmarks: LandmarkEmbedding) -> UInt8[np.ndarra
 
 def vertex_fields(skin: Skin) -> dict[str, Float[np.ndarray, " vertex"]]:
     """Fields over the vertices that are positive inside a region; metres where they are distances."""
-    x, y, z = (skin.vertices - skin.eyes).T
+    _, y, z = (skin.vertices - skin.eyes).T
     chin = float(skin.stomion[:, 1].mean() - skin.eyes[1]) - 0.045
     jaw = chin + 0.55 * np.clip(-0.012 - z, 0, 0.07)
     return {
@@ -138,8 +140,8 @@ def paint(region_map: UInt8[np.ndarray, "height width"], skin_corners: int, uv: 
     other = np.full((SIZE, SIZE, 3), 0.6, np.float32)
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
     radius = np.hypot(columns, rows)
-    other[radius < 0.125] = (0.12, 0.08, 0.05)
-    other[radius < 0.05] = 0.01
+    other[radius < IRIS] = (0.12, 0.08, 0.05)
+    other[radius < 0.4 * IRIS] = 0.01
     sheet = torch.as_tensor(np.concatenate([colours[region_map], other], 1))[None]
     own = np.arange(len(uv))[:, None] < skin_corners
     placed = uv * (0.5, 1.0) + np.where(own, (0.0, 0.0), (0.5, 0.0))
@@ -184,7 +186,7 @@ def _rounded(polygon: np.ndarray) -> np.ndarray:
 
 
 def _free_sight(skin: Skin) -> Float[np.ndarray, " vertex"]:
-    """The share of directions of its outer hemisphere in which a vertex of the nose's underside sees no nose; 1 elsewhere."""
+    """The share of directions outwards in which vertices of the nose's underside see no nose; 1 for all others."""
     x, y, z = (skin.vertices - skin.eyes).T
     mouth = skin.stomion[:, 1].mean() - skin.eyes[1]
     near = (np.abs(x) < 0.02) & (y < 0.4 * mouth) & (y > 0.9 * mouth) & (z > 0.0) & ~skin.inner_mouth

@@ -30,7 +30,7 @@ def unwrapped(
     corners, uv_triangles, edge = _cut(vertices, triangles, eyes)
     placed = vertices[corners]
     uv = np.zeros((len(corners), 2))
-    uv[edge] = _around_square(placed[edge], vertices)
+    uv[edge] = _around_square(placed[edge])
     weights = _mean_value_weights(placed, uv_triangles)
     wanted = np.sqrt(importance[corners])
     inside = np.setdiff1d(np.arange(len(corners)), edge)
@@ -43,8 +43,8 @@ def unwrapped(
 
 
 def _cut(vertices: np.ndarray, triangles: np.ndarray, eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The vertex of each corner of the cut mesh, its triangles, and its edge as a loop of corners that starts at the top
-    end of the seam and goes down on the person's left."""
+    """The vertex of each corner of the cut mesh, its triangles, and its edge as a loop of corners that starts at the
+    top end of the seam and goes down on the person's left."""
     seam = _seam(vertices, triangles, eyes)
     twin = np.full(len(vertices), -1)
     twin[seam[1:]] = np.arange(len(vertices), len(vertices) + len(seam) - 1)
@@ -59,7 +59,7 @@ def _cut(vertices: np.ndarray, triangles: np.ndarray, eyes: np.ndarray) -> tuple
     loop = [int(seam[0])]
     while len(loop) < len(following):
         loop.append(following[loop[-1]])
-    if vertices[corners[loop[1:4]]].shape and loop[1] in set(twin.tolist()):
+    if loop[1] >= len(vertices):
         loop = [loop[0], *loop[:0:-1]]
     return corners, uv_triangles, np.array(loop)
 
@@ -83,16 +83,13 @@ def _seam(vertices: np.ndarray, triangles: np.ndarray, eyes: np.ndarray) -> np.n
         path.append(onward[0])
 
 
-def _around_square(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+def _around_square(points: np.ndarray) -> np.ndarray:
     """Places of a loop's points on the unit square's edge: from the middle of the top clockwise, the neck below."""
     lengths = np.linalg.norm(np.diff(points, axis=0, append=points[:1]), axis=1)
     at = np.concatenate([[0], np.cumsum(lengths)])[:-1]
     seam = np.abs(points[:, 0]) < MIDDLE
-    down = int(np.argmin(seam)) - 1
-    up = len(points) - int(np.argmin(seam[:0:-1])) - 1 + 1
-    up = min(up, len(points) - 1)
-    whole = lengths.sum()
-    knots = np.array([0.0, at[down], at[up], whole])
+    down, up = int(np.argmin(seam)) - 1, len(points) - int(np.argmin(seam[:0:-1]))
+    knots = np.array([0.0, at[down], at[up], lengths.sum()])
     perimeter = np.interp(at, knots, [0.0, 1.5, 2.5, 4.0])
     return np.stack(
         [
@@ -106,12 +103,12 @@ def _around_square(points: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 def _mean_value_weights(points: np.ndarray, triangles: np.ndarray) -> scipy.sparse.csr_matrix:
     rows, columns, values = [], [], []
     for k in range(3):
-        i, j, l = (triangles[:, (k + m) % 3] for m in range(3))
-        one, other = points[j] - points[i], points[l] - points[i]
+        i, j, h = (triangles[:, (k + m) % 3] for m in range(3))
+        one, other = points[j] - points[i], points[h] - points[i]
         a, b = np.linalg.norm(one, axis=1), np.linalg.norm(other, axis=1)
         half = np.tan(np.arccos(np.clip((one * other).sum(1) / (a * b), -0.999, 0.9999)) / 2)
         rows += [i, i]
-        columns += [j, l]
+        columns += [j, h]
         values += [half / a, half / b]
     count = len(points)
     return scipy.sparse.coo_matrix(
