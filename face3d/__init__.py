@@ -5,6 +5,7 @@
 >>> head.save("me.glb")                      # doctest: +SKIP
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from face3d.errors import Face3DError
 if TYPE_CHECKING:
     from face3d.reconstruction import reconstruct
     from morphable import Head
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's waiting threads would take the renderer's cores
 
 __version__ = "0.1.0"
 __all__ = ["Face3DError", "Head", "__version__", "reconstruct"]

@@ -67,7 +67,7 @@ class PointTerm:
     """Expected deviation in pixels."""
     normals: Float[Tensor, "point 2"] | None = None
     """Directions across the lines; None where both coordinates count."""
-    robust: float = 3.0
+    robust: float = 1.0
     """The number of sigmas beyond which a point begins to be taken for an outlier."""
 
 

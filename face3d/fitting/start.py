@@ -11,14 +11,14 @@ from face3d.fitting.gauss_newton import GaussianPriors, State
 
 FOCAL_PER_SIDE = 1.2
 """Likely focal length of an unknown camera over its image's longer side: a phone's is 0.75, a portrait lens's 2."""
-FOCAL_SPREAD = 0.5
+FOCAL_SPREAD = 0.8
 """Standard deviation of the logarithm of that: unknown photos are cropped, too."""
 EXIF_SPREAD = 0.01
 """The same where the camera wrote its focal length down: 35 mm equivalents are rounded to whole millimetres."""
 DISTANCE = 0.9
 """Metres between a face and a camera: a selfie is taken at 0.4, a portrait at 2."""
-DISTANCE_SPREAD = 0.6
-"""Standard deviation of the logarithm of that."""
+DISTANCE_SPREAD = 0.2
+"""Standard deviation of the logarithm of that: narrow, since landmarks tell perspective from shape poorly."""
 EXPRESSION_SPREAD = 0.18
 """Standard deviation of a detector's expression score around the weight that makes it."""
 
