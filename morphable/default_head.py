@@ -24,7 +24,20 @@ CLEARANCE = 2e-4
 CLOSED_CLEARANCE = 7e-4
 """Metres between the eyeball and the inner edges of closed lids, at least."""
 JAW_OPEN, MOUTH_CLOSE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthClose")
-INDICES = ("soft", "neighbours", "hinge", "lids", "lid_shapes", "rim", "lashes", "lash_anchors", "lip_pairs", "lips")
+INDICES = (
+    "soft",
+    "neighbours",
+    "hinge",
+    "jaw_shapes",
+    "chin",
+    "lids",
+    "lid_shapes",
+    "rim",
+    "lashes",
+    "lash_anchors",
+    "lip_pairs",
+    "lips",
+)
 EYES = ("eye_left", "eye_right")
 JAW_PARTS = ("teeth_lower", "tongue")
 
@@ -36,7 +49,9 @@ class DefaultHead(MorphableModel):
         soft: (m,) the vertices that shapes move other than rigidly; `expression_basis` is of these alone.
         neighbours, gradients: (m, k), (m, k, 3) so that the Jacobian at `soft` is I + Σₖ displacement ⊗ gradient.
         gaze: (2, 52, 3, 3) what each shape adds to the identity to turn an eyeball.
-        jaw, jaw_shift, hinge: (52, 3, 3), (52, 3), (h,) the same for the jaw, about the mean of the vertices `hinge`.
+        jaw, hinge: (j, 3, 3), (h,) the same for the jaw and `jaw_shapes`, about the mean of the vertices `hinge`.
+        jaw_shapes, chin: the shapes that move the jaw, and places in `soft` of the skin before the lower gum, which the
+            lower teeth follow on each head.
         lids: (2, r) places in `soft` of the skin about each eye, without the lining of its socket.
         lid_shapes: (2, s) the shapes that move the lids, eyeBlink first.
         rim: (2, 3, 28) places in `lids` of the three innermost rings of the lids' margin.
@@ -56,8 +71,9 @@ class DefaultHead(MorphableModel):
     gradients: Tensor
     gaze: Tensor
     jaw: Tensor
-    jaw_shift: Tensor
     hinge: Tensor
+    jaw_shapes: Tensor
+    chin: Tensor
     lids: Tensor
     lid_shapes: Tensor
     rim: Tensor
@@ -87,26 +103,31 @@ class DefaultHead(MorphableModel):
         for side in range(len(EYES)):
             moved = self._with_lids_on_eyeball(moved, jacobians, neutral, joints, weights, side)
         offsets = neutral.new_zeros(*weights.shape[:2], *neutral.shape[1:]).index_copy(2, self.soft, moved)
-        return self._with_rigid_parts(offsets, neutral, joints, weights)
+        return self._with_rigid_parts(offsets, jacobians, neutral, joints, weights)
 
     def _jacobians(self, neutral: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch soft 3 3"]:
         """Of the map from the mean head to each head, a weighted least-squares fit over the neighbours of a vertex."""
         moved = (neutral - self.mean)[:, self.neighbours]
         return torch.eye(3).to(neutral) + torch.einsum("bmki,mkj->bmij", moved, self.gradients)
 
-    def _with_rigid_parts(self, offsets: Tensor, neutral: Tensor, joints: Tensor, weights: Tensor) -> Tensor:
+    def _with_rigid_parts(
+        self, offsets: Tensor, jacobians: Tensor, neutral: Tensor, joints: Tensor, weights: Tensor
+    ) -> Tensor:
+        hinge = neutral[:, self.hinge].mean(1, keepdim=True)
+        jaw_weights = weights[:, :, self.jaw_shapes]
+        turn = torch.einsum("bxe,eij->bxij", jaw_weights, self.jaw)
+        skin = _transported(jacobians[:, self.chin], self.expression_basis[self.jaw_shapes[:, None], self.chin][None])
+        bone = (neutral[:, self.soft[self.chin]] - hinge)[:, None] @ self.jaw.mT
+        shift = (jaw_weights @ (skin - bone).mean(2))[:, :, None]
         pieces = []
         for name, part in self.parts.items():
             place = neutral[:, part.vertices]
             if name in EYES:
                 side = EYES.index(name)
-                turn = torch.einsum("bxe,eij->bxij", weights, self.gaze[side])
-                pieces.append((place - joints[:, 2 + side, None])[:, None] @ turn.mT)
+                gaze = torch.einsum("bxe,eij->bxij", weights, self.gaze[side])
+                pieces.append((place - joints[:, 2 + side, None])[:, None] @ gaze.mT)
             elif name in JAW_PARTS:
-                turn = torch.einsum("bxe,eij->bxij", weights, self.jaw)
-                arms = place - neutral[:, self.hinge].mean(1, keepdim=True)
-                rigid = arms[:, None] @ turn.mT + (weights @ self.jaw_shift)[:, :, None]
-                pieces.append(offsets[:, :, part.vertices] + rigid)
+                pieces.append(offsets[:, :, part.vertices] + (place - hinge)[:, None] @ turn.mT + shift)
             else:
                 pieces.append(offsets[:, :, part.vertices])
         return torch.cat(pieces, 2)

@@ -65,7 +65,7 @@ class Head:
     def posed(
         self,
         model: MorphableModel,
-        expression: Float[np.ndarray, "52"],
+        expression: Float[np.ndarray, 52],
         pose: Float[np.ndarray, "4 3"] | None = None,
     ) -> Float[torch.Tensor, "vertex 3"]:
         """Vertices under expression weights and joint rotations (axis-angle, radians), as an engine would place them."""

@@ -30,6 +30,7 @@ from assets.default_head.geometry import (
     head_of,
     mouth_corners,
     seat_eyes,
+    seat_teeth,
 )
 from assets.default_head.identity import aligned, principal_modes, with_covariance, with_measures
 from assets.default_head.landmarks import IBUG68_OF_MEDIAPIPE, NOW7_OF_IBUG68, Pieces, detected_landmarks
@@ -125,7 +126,7 @@ def _population(
     cubes = [torch.as_tensor(base.of_group(group)) for group in JOINT_CUBES]
     heads = []
     for batch in torch.cat([sampled, mirrored]).split(200):
-        seated = seat_eyes(base, rings, batch)
+        seated = seat_teeth(base, seat_eyes(base, rings, batch))
         joints = [seated[:, cube].mean(1, keepdim=True) for cube in cubes]
         eyes = [eyeball_sphere(base, side, seated)[0] for side in rings]
         heads.append(torch.cat([*(part.place(seated) for part in parts.values()), *joints, *eyes], 1))

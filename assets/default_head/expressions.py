@@ -29,6 +29,11 @@ with which standard deviation in metres."""
 STIFFNESS = 0.05
 """Pull of a Jacobian towards the identity, as a share of its neighbourhood's spread."""
 TONGUE_OUT, JAW_OPEN = ARKIT_NAMES.index("tongueOut"), ARKIT_NAMES.index("jawOpen")
+DAMPED = {
+    **{"mouthRollUpper": 0.6, "jawForward": 0.6, "jawLeft": 0.8, "jawRight": 0.8, "mouthDimpleLeft": 0.85},
+    **{"mouthDimpleRight": 0.85, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
+}
+"""How much is left of shapes whose whole way would press the lips through the teeth."""
 TONGUE_OUT_JAW = 0.3
 """The part of jawOpen that makes room for the tongue."""
 TONGUE_LENGTH, TONGUE_DROP = 0.016, 0.008
@@ -208,6 +213,8 @@ def fitted_expressions(
     soft_shapes = torch.zeros_like(drawn)
     soft_shapes[:, : len(skin.vertices)] = _smoothed(drawn[:, : len(skin.vertices)], skin)
     soft_shapes[:, skin.sockets] = 0
+    for name, share in DAMPED.items():
+        soft_shapes[ARKIT_NAMES.index(name)] *= share
     tongue = slice(*ranges["tongue"][0])
 
     soft = np.flatnonzero((soft_shapes.norm(dim=-1) > MOVES).any(0).numpy())
@@ -226,7 +233,8 @@ def fitted_expressions(
 
     place = np.full(len(mean), -1)
     place[soft] = np.arange(len(soft))
-    jaw, shift, hinge = _jaw(drawn, template, mean, skin, slice(*ranges["teeth_lower"][0]))
+    lower = slice(*ranges["teeth_lower"][0])
+    jaw_shapes, jaw, hinge = _jaw(drawn, template, skin, lower)
     fit = _lids(skin, lids, joints[2:].numpy(), basis.numpy(), lashes, mean.numpy(), place)
     for side in range(2):
         _follow_gaze(basis, skin.eye_rings[side], mean, joints[2 + side], soft, fit, lids[side], side)
@@ -239,8 +247,9 @@ def fitted_expressions(
         "neighbours": neighbours,
         "gradients": gradients,
         "gaze": np.stack([_gaze("Left", 1), _gaze("Right", -1)]),
+        "jaw_shapes": jaw_shapes,
         "jaw": jaw,
-        "jaw_shift": shift,
+        "chin": place[_chin(skin, mean[lower].numpy())],
         "hinge": hinge,
         **fit,
         "lip_pairs": place[contacts.pairs],
@@ -313,11 +322,8 @@ def _gaze(side: str, outwards: int) -> np.ndarray:
     return turns
 
 
-def _jaw(
-    drawn: Tensor, template: Tensor, mean: Tensor, skin: Skin, teeth: slice
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rigid motions that the jaw's shapes give the lower teeth: turns less the identity, shifts, and the vertices
-    of the skin over the hinge."""
+def _jaw(drawn: Tensor, template: Tensor, skin: Skin, teeth: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The shapes that move the jaw, how they turn it (less the identity), and the skin's vertices over its hinge."""
     rest = template[teeth].numpy().astype(float)
     motions = {}
     for name in JAW_SHAPES:
@@ -330,13 +336,16 @@ def _jaw(
     for side in (1, -1):
         away = np.abs(outer[:, 1:] - pivot).max(1) + np.where(outer[:, 0] * side > 0.05, 0, 1)
         hinge.append(int(away.argmin()))
-    centre = template[hinge].numpy().mean(0)
-    turns, shifts = np.zeros((len(ARKIT_NAMES), 3, 3)), np.zeros((len(ARKIT_NAMES), 3))
-    motions["tongueOut"] = tuple(TONGUE_OUT_JAW * motion for motion in motions["jawOpen"])
-    for name, (turn, shift) in motions.items():
-        turns[ARKIT_NAMES.index(name)] = turn
-        shifts[ARKIT_NAMES.index(name)] = shift + turn @ centre
-    return turns, shifts, np.array(hinge)
+    turns = [TONGUE_OUT_JAW * motions["jawOpen"][0], *(DAMPED.get(name, 1.0) * motions[name][0] for name in JAW_SHAPES)]
+    return np.array([TONGUE_OUT, *map(ARKIT_NAMES.index, JAW_SHAPES)]), np.stack(turns), np.array(hinge)
+
+
+def _chin(skin: Skin, teeth: np.ndarray) -> np.ndarray:
+    """The skin's vertices straight before the lower front teeth and their gum."""
+    gum = teeth[(np.abs(teeth[:, 0]) < 0.01) & (teeth[:, 2] > teeth[:, 2].max() - 0.01)]
+    low, high = gum[:, 1].min(), gum[:, 1].max()
+    x, y, z = skin.vertices.T
+    return np.flatnonzero((np.abs(x) < 0.012) & (y > low - 0.006) & (y < high) & (z > gum[:, 2].max() - 0.002))
 
 
 def _rigid(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,7 @@ BITING_EDGES = {
 LASH_RING, LASH_ROWS = 2, 4
 ARCH_WIDTH = 0.96
 """Of the arches, against the helpers', which touch the cheeks."""
-OVERBITE = {"upper": (0.0, 0.8e-3, -3.4e-3), "lower": (0.0, -1.6e-3, -5.8e-3)}
+OVERBITE = {"upper": (0.0, 0.8e-3, -5.0e-3), "lower": (0.0, -1.8e-3, -7.2e-3)}
 """Metres by which the arches are moved, since the helpers stand edge on edge and touch the lips."""
 
 
@@ -107,10 +107,14 @@ def _eye_rings(base: BaseMesh, side: str) -> EyeRings:
 
 def mouth_corners(base: BaseMesh) -> tuple[int, int]:
     """The left and the right corner of the mouth, where lips and mouth cavity meet."""
-    body, cavity = base.groups == "body", base.labels == "mouth_cavity"
-    edge = np.intersect1d(base.quads[body & cavity], base.quads[body & ~cavity])
+    edge = _mouth_edge(base)
     left = int(edge[base.vertices[edge, 0].argmax()])
     return left, int(base.mirror[left])
+
+
+def _mouth_edge(base: BaseMesh) -> Int[np.ndarray, " vertex"]:
+    body, cavity = base.groups == "body", base.labels == "mouth_cavity"
+    return np.intersect1d(base.quads[body & cavity], base.quads[body & ~cavity])
 
 
 def seat_eyes(
@@ -124,6 +128,21 @@ def seat_eyes(
             _seat(vertices, ring.lids[row], centre, radius + gap * 1e-3, share)
         for row in ring.socket:
             _seat(vertices, row, centre, radius + SOCKET_GAP * 1e-3, 1.0)
+    return vertices
+
+
+def seat_teeth(base: BaseMesh, vertices: Float[Tensor, "*batch base 3"]) -> Float[Tensor, "*batch base 3"]:
+    """Vertices of people whose teeth and tongue stand behind their lips as the base mesh's do."""
+    lips = torch.as_tensor(_mouth_edge(base))
+    jaws = [torch.as_tensor(base.of_group(f"helper-{jaw}-teeth")) for jaw in BITING_EDGES]
+    teeth = torch.cat(jaws)
+    moved = torch.cat([teeth, torch.as_tensor(base.of_group("helper-tongue"))])
+    at_rest = torch.as_tensor(base.vertices, dtype=vertices.dtype)
+    scale, rotation, _ = fit_similarity(at_rest[teeth], vertices[..., teeth, :])
+    wanted = scale * (at_rest[teeth].mean(0) - at_rest[lips].mean(0)) @ rotation.mT
+    missing = vertices[..., lips, :].mean(-2, keepdim=True) + wanted - vertices[..., teeth, :].mean(-2, keepdim=True)
+    vertices = vertices.clone()
+    vertices[..., moved, :] += missing
     return vertices
 
 
