@@ -210,8 +210,8 @@ def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"],
     opaque = torch.arange(len(model.triangles))[: len(on_face)]
     seen = (triangle >= 0) & on_face[opaque][triangle.clamp(min=0).long()]
     photo = window.pixels(subject.photo.pixels)
-    unclipped = (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
-    chosen = seen & unclipped
+    seen &= window.inside(subject.photo.pixels)
+    chosen = seen & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
     if chosen.sum() < 50:
         chosen = seen
     return separate_skin_and_light(srgb_to_linear(photo[chosen]), result.normals[0][chosen], subject.greyscale)
@@ -233,6 +233,7 @@ def _fit_shading(
         subject.model,
         window.camera(subject.camera(state)),
         srgb_to_linear(window.pixels(subject.photo.pixels)),
+        window.inside(subject.photo.pixels),
         skin,
         light,
         _bare_skin(subject.model),
@@ -267,7 +268,8 @@ def _textures(
         textures = {name: _without_colour(image) for name, image in textures.items()}
     eye_distance = float(np.linalg.norm(landmarks[OUTER_EYE_CORNERS[0]] - landmarks[OUTER_EYE_CORNERS[1]]))
     vertices = subject.vertices(state)
-    textures["head"] = unwrap(photo, camera, vertices, model, light, textures["head"], eye_distance, size)
+    inside = window.inside(subject.photo.pixels)
+    textures["head"] = unwrap(photo, inside, camera, vertices, model, light, textures["head"], eye_distance, size)
     return textures
 
 

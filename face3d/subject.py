@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -68,6 +68,13 @@ class Window:
     def camera(self, camera: Camera) -> Camera:
         side = round(self.side)
         return camera.cropped(self.x, self.y, side, side).scaled(self.size / side)
+
+    def inside(self, photo: UInt8[np.ndarray, "height width 3"]) -> Bool[Tensor, "size size"]:
+        """Which of its pixels lie in the photo."""
+        height, width = photo.shape[:2]
+        steps = (torch.arange(self.size) + 0.5) * self.side / self.size
+        x, y = self.x + steps, self.y + steps
+        return ((y > 0) & (y < height))[:, None] & ((x > 0) & (x < width))
 
     def pixels(self, photo: UInt8[np.ndarray, "height width 3"]) -> Float[Tensor, "size size 3"]:
         """sRGB in [0, 1]; black beyond the photo."""

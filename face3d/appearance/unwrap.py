@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import Tensor
 
@@ -11,11 +11,11 @@ from face3d.appearance.painting import to_srgb8
 from morphable import MorphableModel
 from renderers import Camera, interpolate, rasterize, srgb_to_linear, vertex_normals
 
-GRAZING = (0.15, 0.55)
+GRAZING = (0.2, 0.6)
 """Cosine between surface and line of sight from which a texel begins to be, and is fully, taken from the photo."""
 DEPTH_TOLERANCE = 0.004
 """Metres by which a texel may lie behind the nearest surface and still be seen."""
-RIM = 0.03
+RIM = 0.05
 """Texels this near to an outline are not taken: the fit is not exact there. Relative to the eyes' distance."""
 MIRRORED = 0.85
 """How much of the detail of the other, seen half is carried to an unseen texel."""
@@ -27,8 +27,8 @@ MIN_FACE_TEXELS = 100
 """A face of which less is seen says nothing of its skin."""
 LEAST_SCALP = 0.02
 """Part of the scalp that must be seen for its hair to cover the rest."""
-DOUBTFUL_REGIONS = ("neck", "ears")
-"""Where the photo often shows something else: collars, hair, lashes and eyes."""
+DOUBTFUL_REGIONS = ("neck", "ears", "eyelids")
+"""Where the photo often shows something else: collars, hair, lashes and eyes. So it does where a texel is seen badly."""
 CLIPPED = (0.94, 0.995)
 """sRGB values between which a channel is taken to saturate."""
 MIRROR_TRUST = 0.3
@@ -45,6 +45,7 @@ RATIO_LIMIT = 2.5
 
 def unwrap(
     photo: Float[Tensor, "height width 3"],
+    inside: Bool[Tensor, "height width"],
     camera: Camera,
     vertices: Float[Tensor, "vertex 3"],
     model: MorphableModel,
@@ -62,6 +63,7 @@ def unwrap(
 
     Args:
         photo: sRGB in [0, 1], as the camera sees it.
+        inside: which pixels of `photo` there are; the others are padding.
         vertices: as posed in the photo.
         light: spherical harmonics that lit the face.
         base: the model's own skin, sRGB.
@@ -69,13 +71,14 @@ def unwrap(
         size: pixels a side of the texture.
     """
     positions, normals, masks = _texel_geometry(model, vertices, len(base))
-    places, trust = _seen(photo, camera, positions, normals, model, vertices, eye_distance)
+    places, trust = _seen(photo, inside, camera, positions, normals, model, vertices, eye_distance)
     brightness = srgb_to_linear(photo).clamp(min=DARKEST).log()
     white = shading(normals, light).log()
     own = srgb_to_linear(torch.tensor(base).float() / 255).clamp(min=DARKEST).log()
     ratio = (_sampled(brightness, places) - white - own).clamp(-RATIO_LIMIT, RATIO_LIMIT)
     skin_like = _skin_likeness(ratio, trust, masks["face"])
-    trust = trust * (1 - masks["doubtful"] * (1 - skin_like))
+    skin_expected = torch.maximum(masks["doubtful"], masks["face"] * (1 - trust))
+    trust = trust * (1 - skin_expected * (1 - skin_like))
     unseen = own + _completion(ratio, trust, skin_like, masks)
     if size != len(base):
         places, trust, white, unseen = (_enlarged(image, size) for image in (places, trust[..., None], white, unseen))
@@ -104,6 +107,7 @@ def _texel_geometry(
 
 def _seen(
     photo: Tensor,
+    inside: Tensor,
     camera: Camera,
     positions: Tensor,
     normals: Tensor,
@@ -117,10 +121,11 @@ def _seen(
     rim = torch.as_tensor(_near_outline(depth.numpy(), max(1.5, RIM * eye_distance)))
     pixels = camera.project(positions.flatten(0, 1)).view(*positions.shape[:2], 2)
     places = pixels / pixels.new_tensor([width, height]) * 2 - 1
-    found = _sampled(torch.stack([depth, rim, photo.amax(-1)], -1), places)
+    found = _sampled(torch.stack([depth, rim, photo.amax(-1), inside.float()], -1), places)
     distance = camera.view(positions.flatten(0, 1))[:, 2].view(positions.shape[:2])
     facing = (normals * torch.nn.functional.normalize(camera.position - positions, dim=-1)).sum(-1)
     visible = (distance > 0) & (distance < found[..., 0] + DEPTH_TOLERANCE) & (places.abs() < 1).all(-1)
+    visible &= found[..., 3] > 0.99
     unclipped = 1 - 0.8 * _smoothstep(found[..., 2], *CLIPPED)
     return places, visible * normals.any(-1) * _smoothstep(facing, *GRAZING) * (1 - found[..., 1]) * unclipped
 

@@ -23,6 +23,7 @@ def refine(
     model: MorphableModel,
     camera: Camera,
     photo: Float[Tensor, "height width 3"],
+    inside: Bool[Tensor, "height width"],
     skin: Float[Tensor, "3"],
     light: Float[Tensor, "9 3"],
     bare: Bool[Tensor, " vertex"],
@@ -36,10 +37,11 @@ def refine(
     Args:
         curvature: normal equations of all other terms at `state`.
         camera: of `photo`, which is linear light.
+        inside: which pixels of `photo` there are; the others are padding.
         bare: vertices whose albedo is `skin`.
     """
     whitening = torch.linalg.cholesky(curvature)
-    radiance = photo[photo.sum(-1) > 0].mean()
+    radiance = photo[inside].mean()
     skin_triangles = bare[model.triangles.long()].all(1)
     z = torch.zeros(len(curvature), dtype=torch.float64, requires_grad=True)
 
@@ -51,7 +53,7 @@ def refine(
         residual, seen = _residuals(moved(state, unknowns()), model, camera, photo, skin, light, skin_triangles)
         squared = (residual / (SIGMA * radiance)).square().mean(-1)
         cost = 0.5 * ROBUST**2 * torch.log1p(squared / ROBUST**2)
-        total = 0.5 * z.square().sum() + INDEPENDENT * (cost * seen).sum().double()
+        total = 0.5 * z.square().sum() + INDEPENDENT * (cost * (seen & inside)).sum().double()
         total.backward()
         return total
 

@@ -86,7 +86,17 @@ def test_unwrapping_a_rendered_head_gives_its_texture_back(model: MorphableModel
     camera = Camera.looking_at([0.0, 0.0, 1.0], [0.0, -0.02, 0.0], [0.0, 1.0, 0.0], 0.35, (768, 768))
     lit = draw_head(camera, vertices, model, painted, lights=[EnvironmentLight(side_light())], supersample=2)
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-    found = unwrap(photo, camera, vertices, model, side_light(), base, eye_distance=200.0, size=512)
+    found = unwrap(
+        photo,
+        torch.ones(photo.shape[:2]).bool(),
+        camera,
+        vertices,
+        model,
+        side_light(),
+        base,
+        eye_distance=200.0,
+        size=512,
+    )
     middle = np.s_[200:330, 215:297]
     error = np.abs(found[middle].astype(float) - (base * tint)[middle])
     assert np.median(error) < 5
@@ -104,7 +114,9 @@ def test_the_unseen_half_is_completed_from_the_seen_one(model: MorphableModel, v
     ambient[0] = 3.0
     lit = draw_head(camera, vertices, model, paint(model, dark, 256), lights=[EnvironmentLight(ambient)])
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-    found = unwrap(photo, camera, vertices, model, ambient, base, eye_distance=130.0, size=256).astype(float)
+    found = unwrap(
+        photo, torch.ones(photo.shape[:2]).bool(), camera, vertices, model, ambient, base, eye_distance=130.0, size=256
+    ).astype(float)
     cheeks = found[140:165, 95:110].mean(), found[140:165, 146:161].mean()
     expected = dark["head"][140:165, 95:110].mean()
     assert cheeks == pytest.approx((expected, expected), rel=0.15)
