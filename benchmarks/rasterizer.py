@@ -17,7 +17,7 @@ from renderers import Camera, rasterize
 from renderers.backends import load
 from renderers.rasterization import Backend
 
-from .timing import fastest, figure, growth
+from .timing import figure, growth, medians
 
 RESOLUTION = 512
 
@@ -36,7 +36,7 @@ def against_embree(name: str, vertices: Tensor, triangles: Tensor) -> Iterator[d
     clip = camera.clip(vertices[None])
     seen = rasterize(clip, triangles, camera.resolution).triangle
     cast = embree_caster(vertices, triangles, camera)
-    forward, both, embree = fastest(
+    forward, both, embree = medians(
         [
             lambda: rasterize(clip, triangles, camera.resolution),
             forward_and_backward(clip, triangles, camera.resolution),
@@ -87,7 +87,7 @@ def against_pytorch3d(vertices: Tensor, triangles: Tensor) -> Iterator[dict]:
         return
     size = (RESOLUTION, RESOLUTION)
     clip = framing(vertices, RESOLUTION).clip(vertices[None])
-    forward, both, peer_forward, peer_both = fastest(
+    forward, both, peer_forward, peer_both = medians(
         [
             lambda: rasterize(clip, triangles, size),
             forward_and_backward(clip, triangles, size),
@@ -121,7 +121,7 @@ def growth_with_triangles() -> Iterator[dict]:
 
 
 def growth_figures(what: str, sizes: list[int], runs: list) -> Iterator[dict]:
-    times = fastest(runs, repetitions=7)
+    times = medians(runs, repetitions=7)
     memory = [peak_memory(run) for run in runs]
     for size, milliseconds, mebibytes in zip(sizes, times, memory, strict=True):
         yield figure(f"rasterize_{size}_{what}_time", milliseconds, "ms")

@@ -1,4 +1,4 @@
-"""Measuring: the fastest of interleaved repetitions, growth exponents."""
+"""Measuring: medians of interleaved repetitions, growth exponents."""
 
 import math
 import statistics
@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 
 
-def fastest(actions: Sequence[Callable[[], object]], repetitions: int = 40) -> list[float]:
-    """Milliseconds of each action at its fastest: what is above that is other programs' doing, as the documentation of
-    Python's `timeit` has it. Actions take turns, so that a busy machine is alike to all."""
+def medians(actions: Sequence[Callable[[], object]], repetitions: int = 25) -> list[float]:
+    """Milliseconds of each action. Actions take turns, so that a busy machine slows all of them alike."""
     times: list[list[float]] = [[] for _ in actions]
     for action in actions:
         action()
@@ -17,7 +16,7 @@ def fastest(actions: Sequence[Callable[[], object]], repetitions: int = 40) -> l
             start = time.perf_counter()
             action()
             taken.append(1e3 * (time.perf_counter() - start))
-    return [min(taken) for taken in times]
+    return [statistics.median(taken) for taken in times]
 
 
 def growth(sizes: Sequence[float], costs: Sequence[float]) -> float:
