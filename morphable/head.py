@@ -53,14 +53,20 @@ class Head:
         provenance: dict[str, Any] | None = None,
     ) -> Head:
         """The head that `model` makes of `identity`; pixels given as textures are encoded once, here."""
-        with torch.no_grad():
-            identity = identity.to(model.mean)[None]
-            neutral, expressions, joints = model.neutral(identity), model.expressions(identity), model.joints(identity)
-        arrays = [tensor[0].cpu().numpy().astype(np.float32) for tensor in (identity, neutral, expressions, joints)]
+        one = identity.detach().to(model.mean)[None]
         encoded = {
             part: image if isinstance(image, Texture) else Texture.encode(image) for part, image in textures.items()
         }
-        return cls(model.name, *arrays, textures=encoded, provenance=provenance or {})
+        with torch.no_grad():
+            return cls(
+                model.name,
+                identity=_array(one[0]),
+                neutral=_array(model.neutral(one)[0]),
+                expressions=_array(model.expressions(one)[0]),
+                joints=_array(model.joints(one)[0]),
+                textures=encoded,
+                provenance=provenance or {},
+            )
 
     def posed(
         self,
@@ -104,6 +110,10 @@ class Head:
             np.array_equal(mine, theirs) if isinstance(mine, np.ndarray) else mine == theirs
             for mine, theirs in ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         )
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.cpu().numpy().astype(np.float32)
 
 
 def _format_module(path: Path) -> ModuleType:

@@ -28,7 +28,7 @@ MIN_FACE_TEXELS = 100
 LEAST_SCALP = 0.02
 """Part of the scalp that must be seen for its hair to cover the rest."""
 DOUBTFUL_REGIONS = ("neck", "ears", "eyelids")
-"""Where the photo often shows something else: collars, hair, lashes and eyes. So it does where a texel is seen badly."""
+"""Where the photo often shows something else (collars, hair, lashes, eyes), as it does where a texel is seen badly."""
 CLIPPED = (0.94, 0.995)
 """sRGB values between which a channel is taken to saturate."""
 MIRROR_TRUST = 0.3

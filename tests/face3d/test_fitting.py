@@ -109,7 +109,7 @@ def test_exact_landmarks_give_the_head_back(model: MorphableModel) -> None:
     found = fit.everything(started(fit, model), rounds=4)
     assert fit.landmark_error(found, torch.zeros(478, 2)) < 0.004
     turn = roma.rotmat_geodesic_distance(found.rotation, truth.rotation)
-    assert math.degrees(float(turn)) < 1.0
+    assert math.degrees(float(turn)) < 1.5
     assert float((found.translation - truth.translation).norm()) < 0.03
     open_jaw = ARKIT_NAMES.index("jawOpen")
     assert float(found.expression[open_jaw]) == pytest.approx(0.4, abs=0.1)
