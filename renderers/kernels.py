@@ -72,7 +72,7 @@ def image_grid(batch: int, height: int, width: int, device: torch.device) -> Gri
 
 
 def spans(count: int, device: torch.device) -> tuple[int, int]:
-    """Cut a list of vertices, triangles or samples: (how many an item, items). On the CPU a thousand up, on CUDA one."""
+    """Cut a list of vertices, triangles or samples: (how many an item, items). Many on the CPU, one on CUDA."""
     span = min(max((count + BANDS - 1) // BANDS, 1024), max(count, 1)) if device.type == "cpu" else 1
     return span, (count + span - 1) // span
 
