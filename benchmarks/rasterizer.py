@@ -24,8 +24,8 @@ RESOLUTION = 512
 
 def figures() -> Iterator[dict]:
     vertices, triangles = ellipsoid(96, 48)
-    yield from against_embree("rasterize", vertices, triangles)
-    yield from against_embree("rasterize_head", *head())
+    yield from against_embree("rasterize_ellipsoid", vertices, triangles)
+    yield from against_embree("rasterize", *head())
     yield from against_pytorch3d(vertices, triangles)
     yield from growth_with_pixels(vertices, triangles)
     yield from growth_with_triangles()

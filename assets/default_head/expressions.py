@@ -36,6 +36,10 @@ DAMPED = {
 """How much is left of shapes whose whole way would press the lips through the teeth."""
 TONGUE_OUT_JAW = 0.3
 """The part of jawOpen that makes room for the tongue."""
+TONGUE_REST = 0.5
+"""The part of its height that the tongue loses as the jaw opens: it lies down on the floor of the mouth."""
+BLINK_REACH = (1.2, 1.6)
+"""Radii of the eyeball from its centre at which skin begins to stay, and stays, as it is in a blink: brows do."""
 TONGUE_LENGTH, TONGUE_DROP = 0.016, 0.008
 """Metres by which the tip comes out of the lips, and hangs down."""
 CLOSED_MOUTH = (
@@ -215,6 +219,10 @@ def fitted_expressions(
     soft_shapes[:, skin.sockets] = 0
     for name, share in DAMPED.items():
         soft_shapes[ARKIT_NAMES.index(name)] *= share
+    for side in ("left", "right"):
+        ball = template[slice(*ranges[f"eye_{side}"][0])].numpy()
+        stays = _near_eyeball(template.numpy(), ball, _sphere_centre(torch.as_tensor(ball)).numpy())
+        soft_shapes[ARKIT_NAMES.index(f"eyeBlink{side.capitalize()}")] *= torch.as_tensor(stays)[:, None]
     tongue = slice(*ranges["tongue"][0])
 
     soft = np.flatnonzero((soft_shapes.norm(dim=-1) > MOVES).any(0).numpy())
@@ -228,6 +236,7 @@ def fitted_expressions(
     basis[:, soft] = torch.einsum("mij,emj->emi", torch.as_tensor(jacobians, dtype=drawn.dtype), soft_shapes[:, soft])
     _keep_lips_together(basis, contacts)
     basis[TONGUE_OUT] += TONGUE_OUT_JAW * basis[JAW_OPEN]
+    basis[JAW_OPEN, tongue, 1] -= TONGUE_REST * (mean[tongue, 1] - mean[tongue, 1].min())
     basis[TONGUE_OUT, tongue] = _tongue_out(mean[tongue], float(skin.vertices[contacts.pairs, 2].max()))
     neighbours, gradients = _gradients(mean.numpy(), soft, probes)
 
@@ -365,6 +374,14 @@ def _keep_lips_together(basis: Float[Tensor, "52 vertex 3"], contacts: LipContac
     basis[np.ix_(shapes, contacts.vertices, [1])] += closing[..., None]
 
 
+def _near_eyeball(vertices: np.ndarray, touching: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """1 around an eyeball on whose surface the points `touching` lie, falling smoothly to 0 over BLINK_REACH."""
+    distance = np.linalg.norm(vertices - centre, axis=1) / np.linalg.norm(touching - centre, axis=1).mean()
+    near, far = BLINK_REACH
+    share = ((far - distance) / (far - near)).clip(0, 1)
+    return share * share * (3 - 2 * share)
+
+
 def _tongue_out(tongue: Float[Tensor, "vertex 3"], lips: float) -> Float[Tensor, "vertex 3"]:
     """Offsets that push the tongue's front past the lips, flatten it and let its tip hang."""
     back, front = tongue[:, 2].min(), tongue[:, 2].max()
@@ -424,7 +441,8 @@ def _lids(
         margin = rings[:3]
         rim.append([[where[v] for v in ring] for ring in margin])
         closure.append(_closure(skin.vertices[rings[0]]))
-        spread.append(_harmonic(skin, vertices, margin.ravel()))
+        stays = _near_eyeball(skin.vertices[vertices], skin.vertices[rings[0]], centre)
+        spread.append(_harmonic(skin, vertices, margin.ravel()) * stays[:, None])
         moved.append(np.linalg.norm(basis[:, rings[:4].ravel()], axis=-1).max(1))
         own = lashes[mean[lashes, 0] * skin.vertices[rings[0], 0].mean() > 0]
         carriers, shares = _on_loop(mean[own] - centre, skin.vertices[rings[2]] - centre)
