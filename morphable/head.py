@@ -74,7 +74,7 @@ class Head:
         expression: Float[np.ndarray, 52],
         pose: Float[np.ndarray, "4 3"] | None = None,
     ) -> Float[torch.Tensor, "vertex 3"]:
-        """Vertices under expression weights and joint rotations (axis-angle, radians), as an engine would place them."""
+        """Vertices under expression weights and joint rotations (axis-angle, radians), as an engine places them."""
         weights = torch.as_tensor(np.asarray(expression, dtype=np.float32))
         turned = torch.as_tensor(np.zeros((4, 3)) if pose is None else pose, dtype=torch.float32)
         shaped = torch.as_tensor(self.neutral) + torch.tensordot(weights, torch.as_tensor(self.expressions), 1)
