@@ -35,6 +35,7 @@ from assets.default_head.geometry import (
 from assets.default_head.identity import aligned, principal_modes, with_covariance, with_measures
 from assets.default_head.landmarks import IBUG68_OF_MEDIAPIPE, NOW7_OF_IBUG68, Pieces, detected_landmarks
 from assets.default_head.makehuman import BaseMesh, People, load_base_mesh
+from assets.default_head.topology import edge_distance
 from assets.default_head.unwrap import unwrapped
 from face3d.perception import MediaPipeDetector
 from morphable import ARKIT_NAMES, JOINT_NAMES, LandmarkEmbedding
@@ -216,9 +217,18 @@ def _textured(
     importance[mouth | socket] = TEXELS["hidden"]
     uv, uv_triangles = unwrapped(vertices, parts["head"].triangles, eyes, importance)
     canvas = regions.Skin(
-        vertices, parts["head"].triangles, uv, uv_triangles, mouth, socket,
-        base.painted["lips"][of_base], base.painted["ears"][of_base], _stomion(vertices[face.mouth]), eyes,
-    )  # fmt: skip
+        vertices,
+        parts["head"].triangles,
+        uv,
+        uv_triangles,
+        mouth,
+        socket,
+        base.painted["lips"][of_base],
+        base.painted["ears"][of_base],
+        _nearer_upper_lip(vertices, parts["head"].triangles, face.mouth),
+        vertices[face.mouth].mean(0),
+        eyes,
+    )
     all_uv, all_triangles, corners = [uv], [uv_triangles], len(uv)
     for name, part in parts.items():
         if name != "head":
@@ -238,20 +248,22 @@ def _frontal(from_eyes: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, " ve
     return above(z, -0.03, 0.012) * above(y, -0.125, 0.008) * above(-y, -0.06, 0.015)
 
 
-def _stomion(loop: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
-    """The line midway between the upper and the lower half of the mouth's loop."""
-    first, last = sorted((int(loop[:, 0].argmin()), int(loop[:, 0].argmax())))
+def _nearer_upper_lip(
+    vertices: Float[np.ndarray, "vertex 3"], triangles: np.ndarray, loop: np.ndarray
+) -> Float[np.ndarray, " vertex"]:
+    """How much nearer, over the skin's edges, vertices lie to the upper half of the mouth's loop than to the lower."""
+    x = vertices[loop, 0]
+    first, last = sorted((int(x.argmin()), int(x.argmax())))
     halves = [loop[first : last + 1], np.concatenate([loop[last:], loop[: first + 1]])]
-    halves = [half[np.argsort(half[:, 0])] for half in halves]
-    at = np.linspace(loop[:, 0].min(), loop[:, 0].max(), 41)
-    middle = [np.mean([np.interp(at, half[:, 0], half[:, k]) for half in halves], 0) for k in (1, 2)]
-    return np.stack([at, *middle], 1)
+    halves.sort(key=lambda half: vertices[half, 1].mean())
+    lower, upper = (edge_distance(vertices, triangles, half) for half in halves)
+    return lower - upper
 
 
 def _pieces(canvas: regions.Skin, ranges: dict) -> Pieces:
     outer = ~canvas.inner_mouth[canvas.triangles].all(1) & ~canvas.eye_socket[canvas.triangles].all(1)
     lips = (canvas.lips[canvas.triangles].mean(1) > 0.3) & outer
-    above = canvas.above_mouth()[canvas.triangles].mean(1) > 0
+    above = canvas.upper[canvas.triangles].mean(1) > 0
     masks = {"skin": outer, "lip_upper": lips & above, "lip_lower": lips & ~above}
     eyes = np.concatenate([np.arange(*ranges[f"eye_{side}"][1]) for side in ("left", "right")])
     return {name: np.flatnonzero(mask) for name, mask in masks.items()} | {"eyes": eyes}

@@ -38,7 +38,7 @@ PLAIN = {
 SKIN = (0.45, 0.26, 0.19)
 IRIS = 0.118
 """Radius of the iris in the eyeball's texture."""
-NOSTRIL_RAYS, NOSTRIL_SKY = 48, 0.16
+NOSTRIL_RAYS, NOSTRIL_SKY = 48, 0.37
 """Directions in which vertices of the nose look, and the share of free sight below which they lie in a nostril."""
 
 
@@ -49,7 +49,8 @@ class Skin:
     Attributes:
         inner_mouth, eye_socket: vertices that line them, their edges included.
         lips, ears: how much of each vertex MakeHuman's masks cover.
-        stomion: where upper and lower lip meet, from the person's right to the left.
+        upper: how much nearer, over the skin, vertices lie to the upper edge of the mouth than to the lower; metres.
+        mouth: the middle of the mouth.
     """
 
     vertices: Float[np.ndarray, "vertex 3"]
@@ -60,12 +61,9 @@ class Skin:
     eye_socket: Bool[np.ndarray, " vertex"]
     lips: Float[np.ndarray, " vertex"]
     ears: Float[np.ndarray, " vertex"]
-    stomion: Float[np.ndarray, "point 3"]
+    upper: Float[np.ndarray, " vertex"]
+    mouth: Float[np.ndarray, "3"]
     eyes: Float[np.ndarray, "3"]
-
-    def above_mouth(self) -> Float[np.ndarray, " vertex"]:
-        """Metres above the line between the lips."""
-        return self.vertices[:, 1] - np.interp(self.vertices[:, 0], self.stomion[:, 0], self.stomion[:, 1])
 
 
 def draw_region_map(skin: Skin, landmarks: LandmarkEmbedding) -> UInt8[np.ndarray, "height width"]:
@@ -88,7 +86,7 @@ def draw_region_map(skin: Skin, landmarks: LandmarkEmbedding) -> UInt8[np.ndarra
     for name, contour in BROWS.items():
         labels[_polygon(_rounded(points[list(contour)]))] = NAMES.index(name)
     labels[at_texels(fields["nostrils"]) > 0] = NAMES.index("nostrils")
-    lips, above = at_texels(skin.lips) > 0.5, at_texels(skin.above_mouth()) > 0
+    lips, above = at_texels(skin.lips) > 0.5, at_texels(skin.upper) > 0
     labels[lips & above] = NAMES.index("lip_upper")
     labels[lips & ~above] = NAMES.index("lip_lower")
     for name in ("inner_mouth", "eye_socket"):
@@ -99,7 +97,7 @@ def draw_region_map(skin: Skin, landmarks: LandmarkEmbedding) -> UInt8[np.ndarra
 def vertex_fields(skin: Skin) -> dict[str, Float[np.ndarray, " vertex"]]:
     """Fields over the vertices that are positive inside a region; metres where they are distances."""
     _, y, z = (skin.vertices - skin.eyes).T
-    chin = float(skin.stomion[:, 1].mean() - skin.eyes[1]) - 0.045
+    chin = float(skin.mouth[1] - skin.eyes[1]) - 0.045
     jaw = chin + 0.55 * np.clip(-0.012 - z, 0, 0.07)
     return {
         "neck": jaw - y,
@@ -117,12 +115,12 @@ def vertex_regions(
     label[skin.triangles] = region_map[texel[..., 1], texel[..., 0]]
     found = {name: label == index for index, name in enumerate(NAMES) if index}
     found["lips"] = (skin.lips > 0.5) & ~skin.inner_mouth
-    found["lip_upper"], found["lip_lower"] = (found["lips"] & (side * skin.above_mouth() > 0) for side in (1, -1))
+    found["lip_upper"], found["lip_lower"] = (found["lips"] & (side * skin.upper > 0) for side in (1, -1))
     found["brows"] = found["brow_left"] | found["brow_right"]
     found["skin"] = ~skin.inner_mouth & ~skin.eye_socket
     found["face"] = (found["face"] | found["lips"] | found["brows"] | found["nostrils"]) & found["skin"]
     x, y, z = (skin.vertices - skin.eyes).T
-    mouth = float(skin.stomion[:, 1].mean() - skin.eyes[1])
+    mouth = float(skin.mouth[1] - skin.eyes[1])
     half_nose = np.interp(y, (-0.05, -0.032, 0.0), (0.020, 0.019, 0.009))
     found["nose"] = found["face"] & (np.abs(x) < half_nose) & (y < 0.003) & (y > 0.72 * mouth) & (z > 0.012)
     eye_away = np.hypot((np.abs(x) - 0.0315) / 0.020, (y - 0.001) / 0.013)
@@ -188,7 +186,7 @@ def _rounded(polygon: np.ndarray) -> np.ndarray:
 def _free_sight(skin: Skin) -> Float[np.ndarray, " vertex"]:
     """The share of directions outwards in which vertices of the nose's underside see no nose; 1 for all others."""
     x, y, z = (skin.vertices - skin.eyes).T
-    mouth = skin.stomion[:, 1].mean() - skin.eyes[1]
+    mouth = skin.mouth[1] - skin.eyes[1]
     near = (np.abs(x) < 0.02) & (y < 0.4 * mouth) & (y > 0.9 * mouth) & (z > 0.0) & ~skin.inner_mouth
     faces = skin.triangles[near[skin.triangles].all(1)]
     a, b, c = (skin.vertices[faces[:, k]] for k in range(3))

@@ -3,7 +3,9 @@
 from collections import defaultdict
 
 import numpy as np
+import scipy.sparse
 from jaxtyping import Float, Int
+from scipy.sparse.csgraph import dijkstra
 
 
 def neighbours(faces: Int[np.ndarray, "face corner"]) -> dict[int, set[int]]:
@@ -37,3 +39,14 @@ def grow_rings(
         rings.append([choice.pop() for choice in candidates])
         used |= set(rings[-1])
     return np.array(rings)
+
+
+def edge_distance(
+    vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"], sources: Int[np.ndarray, " some"]
+) -> Float[np.ndarray, " vertex"]:
+    """Length of the shortest way along edges from each vertex to the nearest of the sources."""
+    edges = np.concatenate([triangles[:, [a, b]] for a, b in ((0, 1), (1, 2), (2, 0))])
+    length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    graph = scipy.sparse.coo_matrix((length, (edges[:, 0], edges[:, 1])), [len(vertices)] * 2).tocsr()
+    graph = graph.maximum(graph.T)
+    return dijkstra(graph, indices=sources, min_only=True)
