@@ -1,6 +1,7 @@
 """A picture of heads drawn from the prior: `python -m assets.default_head.contact_sheet`."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 import morphable
 from morphable import MorphableModel
-from renderers import Camera, DirectionalLight, EnvironmentLight, linear_to_srgb, render_mesh, srgb_to_linear
+from renderers import Camera, DirectionalLight, EnvironmentLight, Light, linear_to_srgb, render_mesh, srgb_to_linear
 
 COLUMNS, ROWS, SIZE = 6, 5, 160
 YAWS = (0.0, 0.5, -0.35)
@@ -53,18 +54,21 @@ def portrait(
     target = torch.tensor([0.0, -0.02, 0.03])
     eye = target + 1.2 * torch.tensor([np.sin(yaw), 0.02, np.cos(yaw)], dtype=torch.float32)
     camera = Camera.looking_at(eye, target, [0.0, 1.0, 0.0], 0.25, (size, size))
-    placed = (camera.focal, camera.principal, camera.rotation, camera.translation)
-    camera = Camera(*(value[None] for value in placed), (size, size))
+    placed = camera.focal[None], camera.principal[None], camera.rotation[None], camera.translation[None]
+    camera = Camera(*placed, (size, size))
     ambient = torch.zeros(9, 3)
     ambient[0], ambient[1] = 1.15, 0.25
-    lights = [EnvironmentLight(ambient), DirectionalLight(torch.tensor([[-0.5, -0.5, -1.0]]), torch.full((1, 3), 0.75))]
+    lights: list[Light] = [
+        EnvironmentLight(ambient),
+        DirectionalLight(torch.tensor([[-0.5, -0.5, -1.0]]), torch.full((1, 3), 0.75)),
+    ]
     result = render_mesh(
         camera, vertices[None], **painted(model, textures), lights=lights, background=0.35, supersample=2
     )
     return (linear_to_srgb(result.colour[0].clamp(0, 1)) * 255 + 0.5).to(torch.uint8).numpy()
 
 
-def painted(model: MorphableModel, textures: dict[str, np.ndarray]) -> dict[str, Tensor]:
+def painted(model: MorphableModel, textures: dict[str, np.ndarray]) -> dict[str, Any]:
     """Arguments of `render_mesh` that show the parts of SHEETS, their textures laid side by side."""
     keys, size = list(dict.fromkeys(SHEETS.values())), len(textures["head"])
     sheets = [np.asarray(Image.fromarray(textures[key]).resize((size, size))) for key in keys]

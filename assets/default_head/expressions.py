@@ -245,11 +245,11 @@ def fitted_expressions(
     lower = slice(*ranges["teeth_lower"][0])
     jaw_shapes, jaw, hinge = _jaw(drawn, template, skin, lower)
     fit = _lids(skin, lids, joints[2:].numpy(), basis.numpy(), lashes, mean.numpy(), place)
-    for side in range(2):
-        _follow_gaze(basis, skin.eye_rings[side], mean, joints[2 + side], soft, fit, lids[side], side)
-        carriers = basis[:, lids[side][fit["lash_anchors"][side]]]
-        shares = torch.as_tensor(fit["lash_weights"][side], dtype=basis.dtype)
-        basis[:, soft[fit["lashes"][side]]] = (carriers * shares[..., None]).sum(-2)
+    for eye in range(2):
+        _follow_gaze(basis, skin.eye_rings[eye], mean, joints[2 + eye], soft, fit, lids[eye], eye)
+        carriers = basis[:, lids[eye][fit["lash_anchors"][eye]]]
+        shares = torch.as_tensor(fit["lash_weights"][eye], dtype=basis.dtype)
+        basis[:, soft[fit["lashes"][eye]]] = (carriers * shares[..., None]).sum(-2)
     buffers = {
         "expression_basis": basis[:, soft].half(),
         "soft": soft,
@@ -371,7 +371,7 @@ def _keep_lips_together(basis: Float[Tensor, "52 vertex 3"], contacts: LipContac
     pairs, weights = torch.as_tensor(contacts.pairs), torch.as_tensor(contacts.weights, dtype=basis.dtype)
     gap = torch.einsum("epk,pk->ep", basis[shapes][:, pairs, 1], weights)
     closing = gap @ torch.as_tensor(contacts.spread, dtype=basis.dtype).T
-    basis[np.ix_(shapes, contacts.vertices, [1])] += closing[..., None]
+    basis[np.ix_(np.array(shapes), contacts.vertices, np.array([1]))] += closing[..., None]
 
 
 def _near_eyeball(vertices: np.ndarray, touching: np.ndarray, centre: np.ndarray) -> np.ndarray:

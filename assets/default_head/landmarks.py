@@ -9,7 +9,7 @@ from torch import Tensor
 
 from face3d.perception import MediaPipeDetector
 from morphable import LandmarkEmbedding
-from renderers import Camera, DirectionalLight, EnvironmentLight, linear_to_srgb, render_mesh
+from renderers import Camera, DirectionalLight, EnvironmentLight, Light, linear_to_srgb, render_mesh
 
 SIZE = 768
 VIEWS = ((0, 0), (0.3, 0), (-0.3, 0), (0.6, 0), (-0.6, 0), (0, 0.25), (0, -0.3), (0.35, -0.3), (-0.35, -0.3))
@@ -53,7 +53,7 @@ def detected_landmarks(
 
     They are the median of VIEWS and of their mirror images. Irises are set where the eyeballs look straight ahead.
     """
-    seen = [_seen_from(*view, vertices, torch.as_tensor(triangles), colour, detector) for view in VIEWS]
+    seen = [_seen_from(yaw, pitch, vertices, torch.as_tensor(triangles), colour, detector) for yaw, pitch in VIEWS]
     points, trust, pixels = (np.stack(values) for values in zip(*seen, strict=True))
     side = (pixels[0, :, 0] - SIZE / 2) / SIZE
     for view, (yaw, _) in enumerate(VIEWS):
@@ -104,12 +104,14 @@ def _seen_from(yaw, pitch, vertices, triangles, colour, detector) -> tuple[np.nd
     direction = [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
     eye = target + 0.9 * torch.tensor(direction, dtype=torch.float32)
     camera = Camera.looking_at(eye, target, [0.0, 1.0, 0.0], 0.33, (SIZE, SIZE))
-    camera = Camera(
-        *(t[None] for t in (camera.focal, camera.principal, camera.rotation, camera.translation)), (SIZE, SIZE)
-    )
+    placed = camera.focal[None], camera.principal[None], camera.rotation[None], camera.translation[None]
+    camera = Camera(*placed, (SIZE, SIZE))
     ambient = torch.zeros(9, 3)
     ambient[0] = 1.6
-    lights = [EnvironmentLight(ambient), DirectionalLight(torch.tensor([[0.0, -0.5, -1.0]]), torch.full((1, 3), 0.6))]
+    lights: list[Light] = [
+        EnvironmentLight(ambient),
+        DirectionalLight(torch.tensor([[0.0, -0.5, -1.0]]), torch.full((1, 3), 0.6)),
+    ]
     paint = colour if isinstance(colour, dict) else {"colour": colour}
     result = render_mesh(camera, vertices[None], triangles, **paint, lights=lights, background=0.35, supersample=2)
     image = (linear_to_srgb(result.colour[0].clamp(0, 1)) * 255 + 0.5).to(torch.uint8).numpy()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
+import yaml  # type: ignore[import-untyped]
 from jaxtyping import Float
 from PIL import Image
 
@@ -197,7 +197,8 @@ class People:
         generator: np.random.Generator, count: int
     ) -> tuple[list[str], Float[torch.Tensor, "person target"]]:
         """Sliders run from a decreasing to an increasing target; left and right move together but for ASYMMETRY."""
-        names, columns, shared = [], [], {}
+        names, columns = [], []
+        shared: dict[str, np.ndarray] = {}
         for folder, opposites in _sliders():
             for side in ("unsided", "left", "right"):
                 ends = [opposites[f"{sign}-{side}"] for sign in ("negative", "positive")]

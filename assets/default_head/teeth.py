@@ -55,9 +55,8 @@ class _Path:
         steps = np.linalg.norm(np.diff(front, axis=0), axis=1)
         self.length, self.points = np.concatenate([[0], np.cumsum(steps)]), front
 
-    def at(self, s: np.ndarray) -> np.ndarray:
-        s = np.asarray(s, dtype=float)
-        over = np.maximum(s - self.length[-1], 0)[..., None]
+    def at(self, s: float) -> np.ndarray:
+        over = max(s - self.length[-1], 0.0)
         last = self.points[-1] - self.points[-2]
         inside = np.stack([np.interp(s, self.length, self.points[:, k]) for k in range(3)], -1)
         return inside + over * last / np.linalg.norm(last)
@@ -65,7 +64,7 @@ class _Path:
     def placed(self, local: np.ndarray, s: float, side: int) -> np.ndarray:
         """Points (along the arch, up, outwards) set at arc length `s`, on the left (1) or right (-1)."""
         h = 2e-3
-        along = self.at(s + h) - self.at(max(s - h, 0))
+        along = self.at(s + h) - self.at(max(s - h, 0.0))
         along = along * (1, 0, 1) / np.linalg.norm(along * (1, 0, 1))
         outwards = np.array([-along[2], 0, along[0]])
         points = self.at(s) + local[:, :1] * along + local[:, 1:2] * (0, 1, 0) + local[:, 2:] * outwards
