@@ -1,5 +1,8 @@
 """Shading as evidence: the drawn face should be as bright and as coloured as the photo's, pixel by pixel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -58,9 +61,22 @@ def refine(
         return total
 
     optimiser = torch.optim.LBFGS([z], max_iter=EVALUATIONS, max_eval=EVALUATIONS, line_search_fn="strong_wolfe")
-    optimiser.step(energy)
+    with _same_bits_every_time():
+        optimiser.step(energy)
     with torch.no_grad():
         return moved(state, unknowns())
+
+
+@contextmanager
+def _same_bits_every_time() -> Iterator[None]:
+    """Gradients of indexing are otherwise summed in whatever order torch's threads arrive."""
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
 def _residuals(
