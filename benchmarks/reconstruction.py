@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from benchmarks.timing import figure
+from face3d.fitting.evidence import OUTER_EYE_CORNERS
 from face3d.perception import MediaPipeDetector
 from face3d.photo import Photo, load_photo
 from face3d.reconstruction import run_reconstruction
@@ -20,12 +22,15 @@ WARM_LIMIT, COLD_LIMIT = 8.0, 20.0
 """Seconds."""
 MEMORY_LIMIT = 2.0
 """Gigabytes."""
+ERROR_LIMIT = 3.0
+"""Per cent of the distance between the outer eye corners."""
 REPETITIONS = 3
 
 
 def figures() -> Iterator[dict]:
     with tempfile.TemporaryDirectory() as folder:
         path = _portrait(Path(folder) / "portrait.png")
+        yield figure("closed_loop_error", _closed_loop_error(load_photo(path)), "%", "limit", ERROR_LIMIT)
         yield figure("reconstruct_warm", _warm(load_photo(path), Path(folder)), "s", "limit", WARM_LIMIT)
         seconds, gigabytes = _cold(path, Path(folder))
         yield figure("reconstruct_cold", seconds, "s", "limit", COLD_LIMIT)
@@ -37,6 +42,15 @@ def _portrait(path: Path) -> Path:
 
     Image.fromarray(astronaut()).save(path)
     return path
+
+
+def _closed_loop_error(photo: Photo) -> float:
+    """Median distance between the landmarks detected on the photo and on the picture of its fit, in per cent."""
+    with MediaPipeDetector() as detector:
+        fit = run_reconstruction(photo, texture_size=64, detector=detector).fit
+        seen, drawn = (detector.detect(image)[0].landmarks[:, :2] for image in (photo.pixels, fit))
+    right, left = (seen[corner] for corner in OUTER_EYE_CORNERS)
+    return float(100 * np.median(np.linalg.norm(seen - drawn, axis=1)) / np.linalg.norm(left - right))
 
 
 def _warm(photo: Photo, folder: Path) -> float:

@@ -5,8 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from renderers import spherical_harmonics_basis
-from renderers.lighting import COSINE_LOBE
+from renderers import spherical_harmonics_shade
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Rec. 709."""
@@ -43,7 +42,7 @@ def separate_skin_and_light(
     typical = radiance.median(0).values.clamp(min=1e-3)
     skin = skin_colour(typical, greyscale)
     target = radiance / skin
-    basis = spherical_harmonics_basis(normals) * _lobe(normals) / np.pi
+    basis = spherical_harmonics_shade(normals, torch.eye(9, dtype=normals.dtype))
     weight = torch.ones(len(radiance), dtype=radiance.dtype)
     ridge = torch.diag(torch.tensor([0.0] + [1.0] * 3 + [4.0] * 5, dtype=radiance.dtype))
     coefficients = torch.zeros(9, 3, dtype=radiance.dtype)
@@ -70,11 +69,5 @@ def skin_colour(typical: Float[Tensor, "3"], greyscale: bool) -> Float[Tensor, "
 
 def shading(normals: Float[Tensor, "*shape 3"], light: Float[Tensor, "9 3"]) -> Float[Tensor, "*shape 3"]:
     """What a white surface returns under `light`, kept above a tenth of its average so that it can be divided by."""
-    white = (spherical_harmonics_basis(normals) * _lobe(normals)) @ light / np.pi
-    average = light[0] * COSINE_LOBE[0] / np.pi * 0.5 * np.sqrt(1 / np.pi)
-    return white.maximum(0.1 * average.abs())
-
-
-def _lobe(like: Tensor) -> Float[Tensor, "9"]:
-    a0, a1, a2 = COSINE_LOBE
-    return like.new_tensor([a0] + [a1] * 3 + [a2] * 5)
+    average = light[0] / (2 * np.sqrt(np.pi))
+    return spherical_harmonics_shade(normals, light).maximum(0.1 * average.abs())
