@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 
 def medians(actions: Sequence[Callable[[], object]], repetitions: int = 25) -> list[float]:
-    """Milliseconds of each action. Actions take turns, so that a busy machine slows all of them alike."""
+    """Milliseconds of each action. Actions take turns, so that a busy machine slows all of them alike; each runs twice
+    in its turn and the second run counts, so that none has to bring its data back into caches that another filled."""
     times: list[list[float]] = [[] for _ in actions]
-    for action in actions:
-        action()
     for _ in range(repetitions):
         for action, taken in zip(actions, times, strict=True):
+            action()
             start = time.perf_counter()
             action()
             taken.append(1e3 * (time.perf_counter() - start))
