@@ -1,0 +1,44 @@
+"""The command line: a module a command.
+
+Heavy imports wait inside the commands, so that `--help` and `--version` answer at once.
+"""
+
+from typing import Annotated
+
+import typer
+
+from face3d import __version__
+from face3d.cli.export import export
+from face3d.cli.models import models
+from face3d.cli.reconstruct import reconstruct
+
+app = typer.Typer(
+    name="face3d",
+    help="From one photo to a head that a game engine opens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(reconstruct)
+app.command()(export)
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Entry point of the `face3d` command."""
+    app(prog_name="face3d")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"face3d {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
