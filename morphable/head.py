@@ -34,6 +34,10 @@ class Head:
         joints: neck, head, left eye, right eye, metres.
         textures: part (`head`, `eyes`, `teeth`, `tongue`, `lashes`) → sRGB image.
         provenance: how the head was made; anything that JSON can hold.
+        deviation: one standard deviation of the distance between the neutral surface and the true one at each vertex,
+            metres; None if nobody knows.
+        identity_factor: how far `identity` is known: samples of the posterior are identity + factor @ N(0, I); None if
+            nobody knows.
     """
 
     model: str
@@ -43,6 +47,8 @@ class Head:
     joints: Float[np.ndarray, "4 3"]
     textures: dict[str, Texture]
     provenance: dict[str, Any] = field(default_factory=dict)
+    deviation: Float[np.ndarray, " vertex"] | None = None
+    identity_factor: Float[np.ndarray, "identity rank"] | None = None
 
     @classmethod
     def from_model(
@@ -51,6 +57,8 @@ class Head:
         identity: Float[torch.Tensor, " identity"],
         textures: Mapping[str, Texture | UInt8[np.ndarray, "height width channel"]],
         provenance: dict[str, Any] | None = None,
+        deviation: Float[np.ndarray, " vertex"] | None = None,
+        identity_factor: Float[np.ndarray, "identity rank"] | None = None,
     ) -> Head:
         """The head that `model` makes of `identity`; pixels given as textures are encoded once, here."""
         one = identity.detach().to(model.mean)[None]
@@ -66,6 +74,8 @@ class Head:
                 joints=_array(model.joints(one)[0]),
                 textures=encoded,
                 provenance=provenance or {},
+                deviation=_single(deviation),
+                identity_factor=_single(identity_factor),
             )
 
     def posed(
@@ -106,14 +116,20 @@ class Head:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Head):
             return NotImplemented
-        return all(
-            np.array_equal(mine, theirs) if isinstance(mine, np.ndarray) else mine == theirs
-            for mine, theirs in ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        )
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    arrays = isinstance(mine, np.ndarray) or isinstance(theirs, np.ndarray)
+    return np.array_equal(mine, theirs) if arrays else bool(mine == theirs)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.cpu().numpy().astype(np.float32)
+
+
+def _single(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, dtype=np.float32)
 
 
 def _format_module(path: Path) -> ModuleType:

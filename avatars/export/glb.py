@@ -1,14 +1,16 @@
 """Binary glTF 2.0: the asset that engines open and the project's own file at once.
 
 Everything of a `Head` is in the asset that the engine reads: the neutral mesh and the expressions are the vertices and
-morph targets, the joints lie in the inverse bind matrices, the textures are the embedded images. Only what glTF has no
-word for rides in `extras`: the model's name, identity coefficients, provenance, and which of the model's vertices a
-part holds. So `load` gives back exactly what `save` was given.
+morph targets, the joints lie in the inverse bind matrices, the textures are the embedded images, the vertices' standard
+deviations are an attribute of their own. Only what glTF has no word for rides in `extras`: the model's name, identity
+coefficients and their uncertainty, provenance, and which of the model's vertices a part holds. So `load` gives back
+exactly what `save` was given.
 """
 
 from __future__ import annotations
 
 import os
+from base64 import b64decode, b64encode
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,9 @@ SAMPLER = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": CLAM
 
 MAX_VERTICES = 1_000_000
 """No head comes near; a file that claims more is refused before memory is asked for."""
+
+DEVIATION = "_DEVIATION"
+"""The vertex attribute of `Head.deviation`, metres; glTF leaves names that start with _ to applications."""
 
 NORMAL_STEP = 1e-3
 """A morph target leaves normals alone that it would turn by less than this (radians)."""
@@ -118,6 +123,7 @@ def encode(head: Head) -> bytes:
                 "identity": head.identity.tolist(),
                 "provenance": head.provenance,
             }
+            | _uncertainty(head)
         },
     }
     return write_container(document, bytes(binary.data))
@@ -159,6 +165,8 @@ def _meshes(head: Head, model: MorphableModel, binary: BinaryWriter) -> list[dic
             ),
             "material": material_names.index(TEXTURES.get(name, name)),
         }
+        if head.deviation is not None:
+            primitive["attributes"][DEVIATION] = binary.accessor(head.deviation[source], "SCALAR", ARRAY_BUFFER)
         mesh: dict[str, Any] = {"name": name, "primitives": [primitive], "extras": {"vertices": [first, last]}}
         if np.any(head.expressions[:, first:last]):
             primitive["targets"] = _targets(head.expressions[:, source], turns[:, source], binary)
@@ -222,45 +230,67 @@ def _materials(head: Head, model: MorphableModel, binary: BinaryWriter) -> tuple
     return materials, textures, images
 
 
+def _uncertainty(head: Head) -> dict[str, Any]:
+    """The posterior's factor as rows of little-endian 32-bit floats; decimals would take three times the room."""
+    if head.identity_factor is None:
+        return {}
+    rows = head.identity_factor.astype("<f4").tobytes()
+    return {"identity_factor": {"rank": head.identity_factor.shape[1], "base64": b64encode(rows).decode()}}
+
+
 # Reading
 
 
 def _read_head(document: dict[str, Any], binary: bytes) -> Head:
     reader = BinaryReader(document, binary)
     ours = document["extras"]["face3d"]
-    neutral, expressions = _read_surface(document["meshes"], reader)
+    neutral, expressions, deviation = _read_surface(document["meshes"], reader)
+    identity = np.array(ours["identity"], dtype=np.float32)
     matrices = reader.floats(document["skins"][0]["inverseBindMatrices"], 16)
     return Head(
         model=ours["model"],
-        identity=np.array(ours["identity"], dtype=np.float32),
+        identity=identity,
         neutral=neutral,
         expressions=expressions,
         joints=-matrices[:, 12:15],
         textures={image["name"]: Texture(reader.view(image["bufferView"])) for image in document.get("images", [])},
         provenance=ours["provenance"],
+        deviation=deviation,
+        identity_factor=_read_factor(ours["identity_factor"], len(identity)) if "identity_factor" in ours else None,
     )
+
+
+def _read_factor(stored: dict[str, Any], identities: int) -> Float[np.ndarray, "identity rank"]:
+    rows = np.frombuffer(b64decode(stored["base64"], validate=True), "<f4")
+    return rows.reshape(identities, stored["rank"]).astype(np.float32)
 
 
 def _read_surface(
     meshes: list[dict[str, Any]], reader: BinaryReader
-) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "expression vertex 3"]]:
-    """Neutral and expressions; of a part's vertices the first are the model's, the rest copies along the seams."""
+) -> tuple[
+    Float[np.ndarray, "vertex 3"], Float[np.ndarray, "expression vertex 3"], Float[np.ndarray, " vertex"] | None
+]:
+    """Neutral, expressions, deviation; a part's first vertices are the model's, the rest copies along the seams."""
     ranges = [mesh["extras"]["vertices"] for mesh in meshes]
     starts, stops = zip(*sorted(ranges), strict=True)
     if (0, *stops[:-1]) != starts or stops[-1] > MAX_VERTICES:
         raise ValueError("the vertices of its parts do not add up")
     neutral = np.empty((stops[-1], 3), dtype=np.float32)
     expressions = np.zeros((len(ARKIT_NAMES), stops[-1], 3), dtype=np.float32)
+    known = DEVIATION in meshes[0]["primitives"][0]["attributes"]
+    deviation = np.empty(stops[-1], dtype=np.float32) if known else None
     for mesh, (start, stop) in zip(meshes, ranges, strict=True):
         primitive = mesh["primitives"][0]
         positions = reader.floats(primitive["attributes"]["POSITION"], 3)
         if len(positions) < stop - start:
             raise ValueError("a part has fewer vertices than it says")
         neutral[start:stop] = positions[: stop - start]
+        if deviation is not None:
+            deviation[start:stop] = reader.floats(primitive["attributes"][DEVIATION], 1)[: stop - start, 0]
         if "targets" not in primitive:
             continue
         if mesh["extras"]["targetNames"] != list(ARKIT_NAMES):
             raise ValueError("its morph targets are not ARKit's 52")
         for expression, target in zip(expressions, primitive["targets"], strict=True):
             expression[start:stop] = reader.morph(target["POSITION"], len(positions))[: stop - start]
-    return neutral, expressions
+    return neutral, expressions, deviation

@@ -36,6 +36,64 @@ def test_round_trip_is_exact(head: Head, path) -> None:
     assert all(np.array_equal(back.textures[name].pixels, head.textures[name].pixels) for name in head.textures)
 
 
+@pytest.fixture
+def uncertain(head: Head) -> Head:
+    random = np.random.default_rng(1)
+    return replace(
+        head,
+        deviation=random.random(len(head.neutral)).astype("f4") * 2e-3,
+        identity_factor=random.normal(size=(len(head.identity), 7)).astype("f4"),
+    )
+
+
+@pytest.mark.parametrize("unknown", [(), ("deviation",), ("identity_factor",)])
+def test_uncertainty_comes_back_exactly(uncertain: Head, tmp_path, unknown: tuple[str, ...]) -> None:
+    given = replace(uncertain, **dict.fromkeys(unknown))
+    glb.save(given, tmp_path / "uncertain.glb")
+    back = glb.load(tmp_path / "uncertain.glb")
+    assert back == given
+    for name in {"deviation", "identity_factor"} - set(unknown):
+        assert getattr(back, name).dtype == np.float32
+        assert getattr(back, name).tobytes() == getattr(given, name).tobytes()
+
+
+def test_heads_differ_by_their_uncertainty(head: Head, uncertain: Head) -> None:
+    assert head != uncertain and uncertain != head
+    assert uncertain != replace(uncertain, deviation=uncertain.deviation + 1e-4)
+    assert uncertain != replace(uncertain, identity_factor=uncertain.identity_factor[:, :3])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"rank": 6, "base64": "AAAA"},
+        {"rank": -5, "base64": "AAAA"},
+        {"rank": 10**9, "base64": "AAAA"},
+        {"rank": 7, "base64": "?"},
+        {"rank": 7, "base64": None},
+        7,
+    ],
+)
+def test_a_factor_that_does_not_fit_is_refused(uncertain: Head, tmp_path, broken) -> None:
+    path = tmp_path / "uncertain.glb"
+    glb.save(uncertain, path)
+    document, whole = read_json(path), path.read_bytes()
+    document["extras"]["face3d"]["identity_factor"] = broken
+    path.write_bytes(container(document, whole[20 + struct.unpack_from("<I", whole, 12)[0] + 8 :]))
+    with pytest.raises(GLBError, match="is damaged"):
+        glb.load(path)
+
+
+def test_a_part_without_its_deviations_is_refused(uncertain: Head, tmp_path) -> None:
+    path = tmp_path / "uncertain.glb"
+    glb.save(uncertain, path)
+    document, whole = read_json(path), path.read_bytes()
+    del document["meshes"][2]["primitives"][0]["attributes"]["_DEVIATION"]
+    path.write_bytes(container(document, whole[20 + struct.unpack_from("<I", whole, 12)[0] + 8 :]))
+    with pytest.raises(GLBError, match="is damaged"):
+        glb.load(path)
+
+
 def test_the_same_head_gives_the_same_bytes(head: Head, path, tmp_path) -> None:
     glb.save(glb.load(path), tmp_path / "again.glb")
     assert (tmp_path / "again.glb").read_bytes() == path.read_bytes()

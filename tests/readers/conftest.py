@@ -28,7 +28,9 @@ def make_head() -> Callable[[float], Head]:
 
     def make(spread: float) -> Head:
         direction = torch.randn(model.identities, generator=torch.Generator().manual_seed(0))
-        return Head.from_model(model, spread * direction, textures)
+        deviation = np.linspace(0, 2e-3, len(model.mean))
+        factor = np.eye(model.identities)[:, :20]
+        return Head.from_model(model, spread * direction, textures, deviation=deviation, identity_factor=factor)
 
     return make
 
