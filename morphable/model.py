@@ -37,7 +37,8 @@ class MorphableModel(nn.Module):
     Attributes:
         mean: the average head at rest.
         identity_basis: displacements at one standard deviation of the prior, which is a unit Gaussian.
-        joint_mean, joint_basis: the same for the joints of JOINT_NAMES.
+        expression_basis: offsets of ARKIT_NAMES; empty if the model has none, and its face then keeps still.
+        joint_mean, joint_basis: as mean and identity_basis, for the joints of JOINT_NAMES.
         skinning_weights: how much each vertex follows each joint.
         triangles: of all parts in one index space, counter-clockwise from outside.
         uv, uv_triangles: texture coordinates, (0, 0) at the top left, and the corners of each triangle in them.
@@ -117,7 +118,14 @@ class MorphableModel(nn.Module):
 
         Here, of plain offsets that are the same on all heads; models that fit them to a head do so by overriding this.
         """
+        if not self.can_express:
+            return neutral.new_zeros(*weights.shape[:2], *neutral.shape[1:])
         return torch.einsum("bxe,evi->bxvi", weights, self.expression_basis)
+
+    @property
+    def can_express(self) -> bool:
+        """Whether the model has the 52 shapes."""
+        return len(self.expression_basis) > 0
 
     @property
     def identities(self) -> int:

@@ -1,22 +1,54 @@
 """`face3d models`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from face3d.cli.talk import one_sentence_errors
+
+if TYPE_CHECKING:
+    from morphable.catalogue import Entry
 
 models = typer.Typer(help="Head models.", no_args_is_help=True)
 
 
 @models.command("list")
 def list_models() -> None:
-    """List the head models."""
-    import morphable
+    """List the head models: vertices, identity coefficients, how many of ARKit's 52 shapes."""
+    with one_sentence_errors(ValueError):
+        from morphable.catalogue import entries
 
-    for name in morphable.names():
-        typer.echo(name)
+        for entry in entries():
+            typer.echo(_line(entry))
+
+
+@models.command("add")
+def add_model(
+    path: Annotated[Path, typer.Argument(help="The file, or ICT-FaceKit's folder.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it: flame, basel or ict if not given.", show_default=False)
+    ] = None,
+) -> None:
+    """Add your own copy of FLAME, Basel or ICT-FaceKit, or what goes with FLAME: landmarks, masks, texture.
+
+    The file is checked, nothing in it is run, and it is not needed afterwards.
+    """
+    with one_sentence_errors(ValueError):
+        from morphable.catalogue import add
+
+        typer.echo(_line(add(path, name)))
+
+
+@models.command("remove")
+def remove_model(
+    name: Annotated[str, typer.Argument(help="A name from `face3d models list`.", show_default=False)],
+) -> None:
+    """Forget a model that was added."""
+    with one_sentence_errors(ValueError):
+        from morphable.catalogue import remove
+
+        remove(name)
 
 
 @models.command("export")
@@ -32,9 +64,23 @@ def export_model(
 
         import morphable
         from morphable.appearance import default_textures
+        from morphable.catalogue import DEFAULT, load_albedo
+        from morphable.uniform import uniform_textures
 
         model = morphable.load(name)
-        head = morphable.Head.from_model(model, torch.zeros(model.identities), default_textures(model))
+        textures = default_textures(model) if name == DEFAULT else uniform_textures(load_albedo(name))
+        head = morphable.Head.from_model(model, torch.zeros(model.identities), textures)
         output.parent.mkdir(parents=True, exist_ok=True)
         head.save(output)
         typer.echo(f"Head: {output}")
+
+
+def _line(entry: "Entry") -> str:
+    from morphable.arkit import ARKIT_NAMES
+
+    line = f"{entry.name}: {entry.vertices} vertices, {entry.identities} identity coefficients, "
+    if not entry.shapes:
+        return f"{line}no ARKit shapes (from {entry.source})"
+    missing = [name for name in ARKIT_NAMES if name not in entry.shapes]
+    lacking = f", not {', '.join(missing)}" if missing else ""
+    return f"{line}{len(entry.shapes)} of {len(ARKIT_NAMES)} ARKit shapes{lacking} (from {entry.source})"
