@@ -1,11 +1,12 @@
-"""How large heads and faces are, and how much they differ: published measures, and where they are taken on the mesh."""
+"""How large heads and faces are, and how much they differ: published measures, and what they are on the mesh."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from morphable.anthropometry import anthropometric_points
 
 
 @dataclass(frozen=True)
@@ -45,42 +46,22 @@ def gauges(mean: Float[Tensor, "vertex 3"], skin: int, points: dict[str, int]) -
     """
     outer = mean[:skin].numpy()
     eyes = (mean[points["eye_left"]] + mean[points["eye_right"]]).numpy() / 2
-    x, y, z = (outer - eyes).T
-
-    def farthest(score: np.ndarray, among: np.ndarray) -> int:
-        chosen = np.flatnonzero(among)
-        return int(chosen[score[chosen].argmax()])
-
-    middle = np.abs(x) < 1e-3
-    front = middle & (z > 0)
-    sellion = farthest(-z, front & (np.abs(y) < 0.012))
-    pronasale = farthest(z, front & (y < -0.02) & (y > -0.06))
-    nose_tip = y[pronasale]
-    subnasale = farthest(-z, front & (y < nose_tip - 0.004) & (y > nose_tip - 0.018))
-    menton = farthest(-y, front & (z > z[subnasale] - 0.03))
-    glabella = farthest(z, front & (y > 0.012) & (y < 0.035))
-    occiput = farthest(-z, middle & (y > -0.02) & (y < 0.09))
-    pairs = {
-        "head_breadth": farthest(x, (y > 0.035) & (y < 0.1)),
-        "bizygomatic_breadth": farthest(x, (y > -0.035) & (y < -0.005) & (z > -0.05) & (z < -0.02)),
-        "nose_breadth": farthest(x, (np.abs(y - nose_tip) < 0.01) & (z > z[subnasale] - 0.01) & (np.abs(x) < 0.021)),
-    }
-    ends = {name: (left, _mirror_of(outer, left)) for name, left in pairs.items()} | {
-        "head_length": (glabella, occiput),
-        "menton_sellion": (sellion, menton),
+    found = anthropometric_points(outer, eyes)
+    ends = {
+        "head_breadth": (found["euryon_left"], found["euryon_right"]),
+        "bizygomatic_breadth": (found["zygion_left"], found["zygion_right"]),
+        "nose_breadth": (found["alare_left"], found["alare_right"]),
+        "head_length": (found["glabella"], found["opisthocranion"]),
+        "menton_sellion": (found["sellion"], found["menton"]),
         "interpupillary": (points["eye_left"], points["eye_right"]),
-        "nose_length": (sellion, subnasale),
+        "nose_length": (found["sellion"], found["subnasale"]),
         "lip_length": (points["mouth_left"], points["mouth_right"]),
     }
     made = {name: _distance(mean, *pair) for name, pair in ends.items()}
-    made["nose_protrusion"] = _along(mean, pronasale, subnasale, torch.tensor([0.0, 0.0, 1.0]))
+    made["nose_protrusion"] = _along(mean, found["pronasale"], found["subnasale"], torch.tensor([0.0, 0.0, 1.0]))
     fissures = [_distance(mean, points[f"outer_{side}"], points[f"inner_{side}"]) for side in ("left", "right")]
     made["fissure_length"] = (fissures[0] + fissures[1]) / 2
     return {name: made[name] for name in ADULTS}
-
-
-def _mirror_of(vertices: np.ndarray, index: int) -> int:
-    return int(np.linalg.norm(vertices - vertices[index] * (-1, 1, 1), axis=1).argmin())
 
 
 def _distance(mean: Tensor, one: int, other: int) -> Float[Tensor, "vertex 3"]:
