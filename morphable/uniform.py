@@ -6,7 +6,8 @@ from jaxtyping import Float, UInt8
 from morphable.albedo import AlbedoSpace
 from morphable.appearance import FLESH, IVORY, LASH, SCLERA, SKIN
 
-COLOURS = {"head": SKIN, "eyes": SCLERA, "teeth": IVORY, "tongue": FLESH, "lashes": (*LASH, 1.0)}
+COLOURS = {"head": SKIN, "eyes": SCLERA, "teeth": IVORY, "tongue": FLESH, "lashes": (*LASH, 0.0)}
+"""Lashes are strips whose hairs only a texture of theirs could show; without it they are not seen."""
 SIZE = 8
 
 
