@@ -10,6 +10,7 @@ anything is called.
 import io
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -21,6 +22,8 @@ MAX_BYTES = 2**32
 """Of one array and of an archive; more is taken for an attempt to fill the memory."""
 PLAIN_KINDS = "biufSU"
 """Kinds of NumPy's types that hold nothing but numbers and text."""
+Resolve = Callable[[Any], Any]
+"""Turns what a container holds into plain Python and arrays."""
 
 
 def read_pickle(path: Path) -> Any:
@@ -90,7 +93,7 @@ def _array_from(file: BinaryIO, name: str) -> Any:
             held = _unpickled(file, name)
             return held.item() if isinstance(held, np.ndarray) and held.shape == () else held
         state = (1, shape, _Dtype.of(kind), fortran, file.read(MAX_BYTES))
-        return _Array.of(state).plain()
+        return _plain(_Array.of(state))
     except UnsafeFileError:
         raise
     except (ValueError, EOFError, SyntaxError, MemoryError) as error:
@@ -145,7 +148,7 @@ class _Dtype:
     def __setstate__(self, state: tuple) -> None:
         self.order = state[1]
 
-    def plain(self) -> np.dtype:
+    def plain(self, resolve: Resolve) -> np.dtype:
         kind = np.dtype(str(self.code))
         if kind.kind not in PLAIN_KINDS + "O" or kind.names is not None:
             raise ValueError(f"an array of type {kind} is none of numbers or text")
@@ -167,17 +170,17 @@ class _Array:
     def __setstate__(self, state: tuple) -> None:
         self.state = state
 
-    def plain(self) -> np.ndarray:
+    def plain(self, resolve: Resolve) -> np.ndarray:
         if self.state is None:
             raise ValueError("an array lacks its data")
         _, shape, kind, fortran, data = self.state
-        kind = kind.plain()
+        kind = kind.plain(resolve)
         order: Literal["F", "C"] = "F" if fortran else "C"
         if kind.hasobject:
             held = np.empty(len(data), object)
-            held[:] = [_plain(each) for each in data]
+            held[:] = [resolve(each) for each in data]
             return held.reshape(shape, order=order)
-        data = data.encode("latin1") if isinstance(data, str) else _plain(data)
+        data = data.encode("latin1") if isinstance(data, str) else resolve(data)
         array: np.ndarray = np.frombuffer(data, kind).reshape(shape, order=order)
         return array.astype(kind.newbyteorder("="))
 
@@ -200,12 +203,12 @@ class _Chumpy:
             raise ValueError("a chumpy array lacks its attributes")
         self.attributes = state
 
-    def plain(self) -> Any:
+    def plain(self, resolve: Resolve) -> Any:
         if "x" in self.attributes:
-            return np.asarray(_plain(self.attributes["x"]))
+            return np.asarray(resolve(self.attributes["x"]))
         if {"a", "idxs"} <= self.attributes.keys():  # a selection of another array's entries
-            chosen = np.asarray(_plain(self.attributes["a"])).ravel()[_plain(self.attributes["idxs"])]
-            return chosen.reshape(_plain(self.attributes.get("preferred_shape", chosen.shape)))
+            chosen = np.asarray(resolve(self.attributes["a"])).ravel()[resolve(self.attributes["idxs"])]
+            return chosen.reshape(resolve(self.attributes.get("preferred_shape", chosen.shape)))
         raise ValueError("a chumpy array is a formula, not numbers")
 
 
@@ -218,8 +221,8 @@ class _Sparse:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.attributes = state
 
-    def plain(self) -> np.ndarray:
-        held = {key: _plain(value) for key, value in self.attributes.items()}
+    def plain(self, resolve: Resolve) -> np.ndarray:
+        held = {key: resolve(value) for key, value in self.attributes.items()}
         dense: np.ndarray = np.zeros(held["_shape"] if "_shape" in held else held["shape"], held["data"].dtype)
         np.add.at(dense, self.places(held), held["data"])
         return dense
@@ -256,7 +259,7 @@ class _Encoded:
     def __setstate__(self, _: Any) -> None:
         raise ValueError("bytes have no state")
 
-    def plain(self) -> bytes:
+    def plain(self, resolve: Resolve) -> bytes:
         return self.text.encode("latin1")
 
 
@@ -273,13 +276,24 @@ class _Reconstructed:
 
 
 def _plain(held: Any) -> Any:
-    """Containers turned into arrays, all the way down."""
+    """Containers turned into arrays, all the way down, each once however often it is referred to."""
+    done: dict[int, tuple[Any, Any]] = {}
+
+    def resolve(each: Any) -> Any:
+        if id(each) not in done:
+            done[id(each)] = each, _resolved(each, resolve)
+        return done[id(each)][1]
+
+    return resolve(held)
+
+
+def _resolved(held: Any, resolve: Resolve) -> Any:
     if isinstance(held, _Dtype | _Array | _Chumpy | _Sparse | _Encoded):
-        return held.plain()
+        return held.plain(resolve)
     if isinstance(held, dict):
-        return {key: _plain(value) for key, value in held.items()}
+        return {key: resolve(value) for key, value in held.items()}
     if isinstance(held, list | tuple):
-        return type(held)(_plain(each) for each in held)
+        return type(held)(resolve(each) for each in held)
     return held
 
 

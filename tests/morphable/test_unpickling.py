@@ -191,6 +191,18 @@ def test_numbers_in_the_file_do_not_take_memory(tmp_path):
     assert read_pickle(tmp_path / "model.pkl") is None
 
 
+def test_lists_of_lists_of_one_list_take_no_time(tmp_path):
+    held = [np.zeros(2)]
+    for _ in range(60):
+        held = [held, held]
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(held))
+    assert len(read_pickle(tmp_path / "model.pkl")) == 2
+    held.append(held)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(held))
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_pickle(tmp_path / "model.pkl")
+
+
 def test_arrays_that_claim_more_than_they_hold(tmp_path):
     whole = pickle.dumps(np.arange(4.0), protocol=2)
     (tmp_path / "model.pkl").write_bytes(whole.replace(b"K\x04\x85", b"K\x09\x85"))
