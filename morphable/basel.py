@@ -142,8 +142,7 @@ def _named_lids(text: Any, vertices: Float[np.ndarray, "vertex 3"]) -> list[np.n
     if text is None:
         return None
     try:
-        first = np.ravel(text)[0]
-        listed = json.loads(first.decode() if isinstance(first, bytes) else str(first))
+        listed = json.loads(_text_of(text))
         places = {each["id"]: np.array(each["coordinates"], float) * MILLIMETRE for each in listed}
     except (ValueError, KeyError, TypeError, IndexError):
         return None
@@ -154,6 +153,13 @@ def _named_lids(text: Any, vertices: Float[np.ndarray, "vertex 3"]) -> list[np.n
             return None
         lids.append(np.array([np.square(vertices - place).sum(1).argmin() for place in named]))
     return lids
+
+
+def _text_of(held: Any) -> str:
+    """Text that HDF5 files hold as a string, as an array of one, or as bytes of no type."""
+    array = np.asarray(held)
+    whole = array.ravel()[0] if array.dtype.kind in "OSU" else array.tobytes()
+    return whole.decode().rstrip("\0") if isinstance(whole, bytes) else str(whole)
 
 
 def _space(

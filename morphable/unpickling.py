@@ -308,6 +308,7 @@ ALLOWED: dict[tuple[str, str], type] = {
     ("copyreg", "_reconstructor"): _Reconstructed,
     ("builtins", "object"): Unread,
     ("collections", "OrderedDict"): dict,
+    **{("builtins", kind.__name__): kind for kind in (set, frozenset, list, dict, tuple, slice)},
 }
 UNREAD = {("torch._utils", "_rebuild_tensor_v2"), ("torch.storage", "_load_from_bytes")}
 SPARSE: dict[str, type[_Sparse]] = {

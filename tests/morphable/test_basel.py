@@ -73,7 +73,14 @@ def arrays_front(face, modes, keypoints):
     }
 
 
-def write_2017(path, face, modes, keypoints, named=True):
+def landmarks_of(face, keypoints):
+    """As Basel's files name the corners of the eyes, millimetres."""
+    names = ("right.eye.corner_outer", "right.eye.corner_inner", "left.eye.corner_inner", "left.eye.corner_outer")
+    places = (1e3 * face[0][keypoints[[36, 39, 42, 45]]]).tolist()
+    return json.dumps([{"id": name, "coordinates": place} for name, place in zip(names, places, strict=True)])
+
+
+def write_2017(path, face, modes, named=None):
     basis, deviations = modes
     with h5py.File(path, "w") as file:
         for part, mean, unit in (
@@ -85,15 +92,8 @@ def write_2017(path, face, modes, keypoints, named=True):
             file[f"{part}/model/pcaBasis"] = columns(basis)
             file[f"{part}/model/pcaVariance"] = (deviations * unit) ** 2
         file["shape/representer/cells"] = face[1].T.astype(np.uint32)
-        if named:
-            corners = zip(
-                ("right.outer", "right.inner", "left.inner", "left.outer"), keypoints[[36, 39, 42, 45]], strict=True
-            )
-            listed = [
-                {"id": "{}.eye.corner_{}".format(*name.split(".")), "coordinates": (face[0][vertex] * 1e3).tolist()}
-                for name, vertex in corners
-            ]
-            file["metadata/landmarks/json"] = [json.dumps(listed)]
+        if named is not None:
+            file["metadata/landmarks/json"] = named
     return path
 
 
@@ -135,19 +135,27 @@ def test_front(face, modes, keypoints, tmp_path):
     assert np.abs(model.native_expression_basis.numpy() - expected).max() < 1e-7
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_2017(face, modes, keypoints, tmp_path, named):
-    model, albedo = basel_from_hdf5(write_2017(tmp_path / "model2017.h5", face, modes, keypoints, named), "basel")
+@pytest.mark.parametrize(
+    "stored",
+    [None, str, lambda text: [text], lambda text: np.void(text.encode()), lambda text: np.bytes_(text.encode())],
+)
+def test_2017(face, modes, keypoints, tmp_path, stored):
+    """Landmarks are stored in several ways, or not at all; then the nose says where the eyes are."""
+    named = stored(landmarks_of(face, keypoints)) if stored else None
+    model, albedo = basel_from_hdf5(write_2017(tmp_path / "model2017.h5", face, modes, named), "basel")
     assert_is_the_face(model, face, modes)
     assert np.abs(model.native_expression_basis.numpy() - model.identity_basis.numpy()).max() < 1e-7
     assert torch.allclose(albedo.mean.float(), torch.tensor(0.5))
+    corners = model.mean[torch.from_numpy(keypoints[[42, 45]])].mean(0)
+    on_corners = torch.allclose(model.joint_mean[2], corners - torch.tensor([0, 0, 0.012]), atol=1e-6)
+    assert on_corners == (stored is not None)
 
 
 def test_stored_models_come_back(face, modes, keypoints, tmp_path, monkeypatch):
     monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path / "models"))
     savemat(tmp_path / "BFM_model_front.mat", arrays_front(face, modes, keypoints))
     catalogue.add(tmp_path / "BFM_model_front.mat")
-    catalogue.add(write_2017(tmp_path / "model2019_bfm.h5", face, modes, keypoints), "basel2019")
+    catalogue.add(write_2017(tmp_path / "model2019_bfm.h5", face, modes, landmarks_of(face, keypoints)), "basel2019")
     assert catalogue.names() == ("default", "basel", "basel2019")
     model, albedo = basel_from_mat(tmp_path / "BFM_model_front.mat", "basel")
     loaded = catalogue.load("basel")
@@ -197,8 +205,8 @@ def test_other_mat_files_and_damaged_ones(face, modes, tmp_path):
             basel_from_mat(path, "basel")
 
 
-def test_damaged_and_foreign_h5_files(face, modes, keypoints, tmp_path):
-    path = write_2017(tmp_path / "model.h5", face, modes, keypoints)
+def test_damaged_and_foreign_h5_files(face, modes, tmp_path):
+    path = write_2017(tmp_path / "model.h5", face, modes)
     whole = path.read_bytes()
     for length in (0, 100, len(whole) // 2):
         path.write_bytes(whole[:length])
