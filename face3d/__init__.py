@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING
 from face3d.errors import Face3DError
 
 if TYPE_CHECKING:
+    from face3d.measurement import Measurement, measure
     from face3d.reconstruction import reconstruct
     from morphable import Head
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's waiting threads would take the renderer's cores
 
 __version__ = "0.1.0"
-__all__ = ["Face3DError", "Head", "__version__", "reconstruct"]
+__all__ = ["Face3DError", "Head", "Measurement", "__version__", "measure", "reconstruct"]
 
-_HOMES = {"reconstruct": "face3d.reconstruction", "Head": "morphable"}
+_HOMES = {
+    "reconstruct": "face3d.reconstruction",
+    "measure": "face3d.measurement",
+    "Measurement": "face3d.measurement",
+    "Head": "morphable",
+}
 
 
 def __getattr__(name: str) -> object:

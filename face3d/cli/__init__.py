@@ -9,6 +9,7 @@ import typer
 
 from face3d import __version__
 from face3d.cli.export import export
+from face3d.cli.measure import measure
 from face3d.cli.models import models
 from face3d.cli.reconstruct import reconstruct
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(reconstruct)
 app.command()(export)
+app.command()(measure)
 app.add_typer(models, name="models")
 
 
