@@ -68,7 +68,7 @@ def export_model(
         from morphable.uniform import uniform_textures
 
         model = morphable.load(name)
-        textures = default_textures(model) if name == DEFAULT else uniform_textures(load_albedo(name))
+        textures = default_textures(model) if name == DEFAULT else uniform_textures(model, load_albedo(name))
         head = morphable.Head.from_model(model, torch.zeros(model.identities), textures)
         output.parent.mkdir(parents=True, exist_ok=True)
         head.save(output)

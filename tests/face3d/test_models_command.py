@@ -53,6 +53,7 @@ def test_add_list_export_remove(flame: Path, models: Path, tmp_path: Path) -> No
     assert run("export", "flame", "-o", tmp_path / "out" / "flame.glb").exit_code == 0
     head = Head.load(tmp_path / "out" / "flame.glb")
     assert head.model == "flame"
+    assert set(head.textures) == {"head", "eyes"}
     assert np.allclose(head.neutral, catalogue.load("flame").mean, atol=1e-6)
     assert run("remove", "flame").exit_code == 0
     assert list(models.iterdir()) == []
