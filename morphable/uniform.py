@@ -14,8 +14,8 @@ COLOURS = {
     "tongue": ("tongue", FLESH),
     "lashes": ("lashes", (*LASH, 0.0)),
 }
-"""A part that has the texture, and the texture's colour. Lashes are strips whose hairs only a texture of their own could
-show; without it they are not seen."""
+"""A part that has the texture, and the colour. Lashes are strips whose hairs only a texture of their own could show;
+without it they are not seen."""
 SIZE = 8
 
 
