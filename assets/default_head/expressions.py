@@ -21,14 +21,14 @@ from morphable.default_head import glide
 
 MOVES = 2e-5
 """Metres: vertices that no shape moves further are left out."""
-DIFFUSION = 4e-3
-"""Metres over which the offsets as drawn are smoothed."""
+DIFFUSION, PUFF_DIFFUSION = 4e-3, 14e-3
+"""Metres over which the offsets as drawn are smoothed, and those of cheekPuff, whose cheeks are lumpy."""
 PROBES, NEIGHBOURS, REACH = 300, 24, 0.018
 """Vertices all over the skin whose displacements tell how it stretches; how many of them tell it at any one vertex, and
 with which standard deviation in metres."""
 STIFFNESS = 0.05
 """Pull of a Jacobian towards the identity, as a share of its neighbourhood's spread."""
-TONGUE_OUT, JAW_OPEN = ARKIT_NAMES.index("tongueOut"), ARKIT_NAMES.index("jawOpen")
+CHEEK_PUFF, JAW_OPEN, TONGUE_OUT = (ARKIT_NAMES.index(name) for name in ("cheekPuff", "jawOpen", "tongueOut"))
 DAMPED = {
     **{"mouthRollUpper": 0.6, "jawForward": 0.6, "jawLeft": 0.8, "jawRight": 0.8, "mouthDimpleLeft": 0.85},
     **{"mouthDimpleRight": 0.85, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
@@ -36,12 +36,12 @@ DAMPED = {
 """How much is left of shapes whose whole way would press the lips through the teeth."""
 TONGUE_OUT_JAW = 0.3
 """The part of jawOpen that makes room for the tongue."""
-TONGUE_REST = 0.5
-"""The part of its height that the tongue loses as the jaw opens: it lies down on the floor of the mouth."""
+TONGUE_SINK = (0.020, 0.004)
+"""Metres by which the tongue's root and its tip sink as the jaw opens: it lies down on the floor of the mouth."""
 BLINK_REACH = (1.2, 1.6)
 """Radii of the eyeball from its centre at which skin begins to stay, and stays, as it is in a blink: brows do."""
-TONGUE_LENGTH, TONGUE_DROP = 0.016, 0.008
-"""Metres by which the tip comes out of the lips, and hangs down."""
+TONGUE_LENGTH, TONGUE_LIFT, TONGUE_DROP = 0.016, 0.010, 0.008
+"""Metres by which the tip comes out of the lips, the tongue rises to pass over the lower teeth, and the tip hangs."""
 CLOSED_MOUTH = (
     *("brow", "cheek", "eye", "nose", "jawForward", "jawLeft", "jawRight", "mouthDimple", "mouthFrown", "mouthLeft"),
     *("mouthPress", "mouthPucker", "mouthRight", "mouthRoll", "mouthShrugLower", "mouthSmile", "mouthStretch"),
@@ -215,7 +215,9 @@ def fitted_expressions(
 ) -> dict[str, Tensor]:
     """Buffers of `DefaultHead`, from the shapes as drawn for MakeHuman's template."""
     soft_shapes = torch.zeros_like(drawn)
-    soft_shapes[:, : len(skin.vertices)] = _smoothed(drawn[:, : len(skin.vertices)], skin)
+    whole = slice(0, len(skin.vertices))
+    soft_shapes[:, whole] = _smoothed(drawn[:, whole], skin, DIFFUSION)
+    soft_shapes[[CHEEK_PUFF], whole] = _smoothed(drawn[[CHEEK_PUFF], whole], skin, PUFF_DIFFUSION)
     soft_shapes[:, skin.sockets] = 0
     for name, share in DAMPED.items():
         soft_shapes[ARKIT_NAMES.index(name)] *= share
@@ -236,7 +238,7 @@ def fitted_expressions(
     basis[:, soft] = torch.einsum("mij,emj->emi", torch.as_tensor(jacobians, dtype=drawn.dtype), soft_shapes[:, soft])
     _keep_lips_together(basis, contacts)
     basis[TONGUE_OUT] += TONGUE_OUT_JAW * basis[JAW_OPEN]
-    basis[JAW_OPEN, tongue, 1] -= TONGUE_REST * (mean[tongue, 1] - mean[tongue, 1].min())
+    basis[JAW_OPEN, tongue, 1] -= _tongue_sinking(mean[tongue])
     basis[TONGUE_OUT, tongue] = _tongue_out(mean[tongue], float(skin.vertices[contacts.pairs, 2].max()))
     neighbours, gradients = _gradients(mean.numpy(), soft, probes)
 
@@ -281,11 +283,11 @@ def with_lips_closed(mean: Tensor, modes: Tensor, contacts: LipContacts) -> tupl
     return mean, modes
 
 
-def _smoothed(offsets: Float[Tensor, "52 skin 3"], skin: Skin) -> Float[Tensor, "52 skin 3"]:
+def _smoothed(offsets: Float[Tensor, "shape skin 3"], skin: Skin, over: float) -> Float[Tensor, "shape skin 3"]:
     """Offsets diffused over the skin, by one implicit step (Desbrun et al. 1999): MakeHuman's have creases and spikes
     that its own subdivision hides."""
     stiffness, mass = _laplacian(skin)
-    solve = scipy.sparse.linalg.factorized((scipy.sparse.diags(mass) + DIFFUSION**2 * stiffness).tocsc())
+    solve = scipy.sparse.linalg.factorized((scipy.sparse.diags(mass) + over**2 * stiffness).tocsc())
     columns = offsets.permute(1, 0, 2).flatten(1).numpy().astype(float)
     smooth = solve(mass[:, None] * columns).reshape(len(mass), len(offsets), 3)
     return torch.as_tensor(smooth.transpose(1, 0, 2), dtype=offsets.dtype)
@@ -382,17 +384,26 @@ def _near_eyeball(vertices: np.ndarray, touching: np.ndarray, centre: np.ndarray
     return share * share * (3 - 2 * share)
 
 
+def _tongue_sinking(tongue: Float[Tensor, "vertex 3"]) -> Float[Tensor, " vertex"]:
+    root, tip = TONGUE_SINK
+    return root + (tip - root) * _along(tongue) ** 3
+
+
 def _tongue_out(tongue: Float[Tensor, "vertex 3"], lips: float) -> Float[Tensor, "vertex 3"]:
-    """Offsets that push the tongue's front past the lips, flatten it and let its tip hang."""
-    back, front = tongue[:, 2].min(), tongue[:, 2].max()
-    along = ((tongue[:, 2] - back) / (front - back)).clamp(0, 1)
+    """Offsets that lift the tongue's front over the teeth and past the lips, flatten it and let its tip hang."""
+    along = _along(tongue)
     moving = along**2 * (3 - 2 * along)
     middle = tongue[:, 1].mean() + 0.6 * (tongue[:, 1] - tongue[:, 1].mean())
     offsets = torch.zeros_like(tongue)
-    offsets[:, 0] = -0.2 * moving * tongue[:, 0]
-    offsets[:, 1] = moving * (middle - tongue[:, 1]) - TONGUE_DROP * along**6
-    offsets[:, 2] = moving * (lips + TONGUE_LENGTH - front)
+    offsets[:, 1] = moving * (TONGUE_LIFT + middle - tongue[:, 1]) - TONGUE_DROP * along**6
+    offsets[:, 2] = moving * (lips + TONGUE_LENGTH - tongue[:, 2].max())
     return offsets
+
+
+def _along(tongue: Float[Tensor, "vertex 3"]) -> Float[Tensor, " vertex"]:
+    """From 0 at the tongue's root to 1 at its tip."""
+    back, front = tongue[:, 2].aminmax()
+    return (tongue[:, 2] - back) / (front - back)
 
 
 def _follow_gaze(basis, rings, mean, centre, soft, fit, lids, side: int) -> None:

@@ -35,7 +35,7 @@ EYE_SIZE = 0.9
 """Of the eyeball, against MakeHuman's, which is a third larger than people's and makes flat lids."""
 CORNEA_BULGE = 0.35e-3
 """Metres by which the middle of the cornea stands out of the sphere."""
-EYE_RINGS = np.radians([0, 4, 8, 12, 16, 20, 23, 26, 31, 38, 48, 60, 75, 92, 115, 145, 180])
+EYE_RINGS = np.radians([0, 9, 17, 23, 27, 34, 44, 57, 74, 100, 138, 180])
 """Angles from the gaze axis of the eyeball's rings of vertices, denser over the iris."""
 EYE_SEGMENTS = 24
 BITING_EDGES = {
@@ -48,6 +48,11 @@ ARCH_WIDTH = 0.96
 """Of the arches, against the helpers', which touch the cheeks."""
 OVERBITE = {"upper": (0.0, 0.8e-3, -5.0e-3), "lower": (0.0, -1.8e-3, -7.2e-3)}
 """Metres by which the arches are moved, since the helpers stand edge on edge and touch the lips."""
+
+TONGUE_LENGTH, TONGUE_WIDTH, TONGUE_TAPER = 0.89, 0.76, 0.2
+"""Of the tongue, against the helper's, which passes through the lower teeth; and how much narrower it is at its tip."""
+TONGUE_DROP = 3e-3
+"""Metres by which it lies lower."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +137,16 @@ def seat_eyes(
 
 
 def seat_teeth(base: BaseMesh, vertices: Float[Tensor, "*batch base 3"]) -> Float[Tensor, "*batch base 3"]:
-    """Vertices of people whose teeth and tongue stand behind their lips as the base mesh's do."""
+    """Vertices of people whose teeth stand behind their lips as the base mesh's do."""
     lips = torch.as_tensor(_mouth_edge(base))
     jaws = [torch.as_tensor(base.of_group(f"helper-{jaw}-teeth")) for jaw in BITING_EDGES]
     teeth = torch.cat(jaws)
-    moved = torch.cat([teeth, torch.as_tensor(base.of_group("helper-tongue"))])
     at_rest = torch.as_tensor(base.vertices, dtype=vertices.dtype)
     scale, rotation, _ = fit_similarity(at_rest[teeth], vertices[..., teeth, :])
     wanted = scale * (at_rest[teeth].mean(0) - at_rest[lips].mean(0)) @ rotation.mT
     missing = vertices[..., lips, :].mean(-2, keepdim=True) + wanted - vertices[..., teeth, :].mean(-2, keepdim=True)
     vertices = vertices.clone()
-    vertices[..., moved, :] += missing
+    vertices[..., teeth, :] += missing
     return vertices
 
 
@@ -236,27 +240,39 @@ def _eyeball(base: BaseMesh, group: str) -> Part:
 
 
 def _teeth(base: BaseMesh, jaw: str) -> Part:
-    """The arch keeps its shape: it follows the helper's position, turn and size."""
-    helper = torch.as_tensor(base.of_group(f"helper-{jaw}-teeth"))
-    at_rest = torch.as_tensor(base.vertices, dtype=torch.float32)[helper]
     edge = base.vertices[np.searchsorted(base.ids, BITING_EDGES[jaw])] * (ARCH_WIDTH, 1, 1) + OVERBITE[jaw]
     arch, triangles, uv = dental_arch(edge, jaw == "upper")
-    arch_at_rest = torch.as_tensor(arch, dtype=torch.float32)
-
-    def place(vertices: Tensor) -> Tensor:
-        scale, rotation, translation = fit_similarity(at_rest, vertices[..., helper, :])
-        return scale * arch_at_rest @ rotation.mT + translation
-
-    return Part(place, triangles, uv, triangles)
+    return Part(_borne_by_jaw(base, jaw, arch), triangles, uv, triangles)
 
 
 def _tongue(base: BaseMesh) -> Part:
+    """The helper's, made to fit between the lower teeth, which bear it."""
     quads = base.quads[base.groups == "helper-tongue"]
     used, corners = np.unique(quads, return_inverse=True)
-    triangles = split_quads(corners.reshape(-1, 4), base.vertices[used])
-    flat = base.vertices[used][:, [0, 2]]
-    uv = (flat - flat.min(0)) / np.ptp(flat, axis=0)
-    return Part(lambda vertices: vertices[..., torch.as_tensor(used), :], triangles, uv, triangles)
+    helper = base.vertices[used]
+    triangles = split_quads(corners.reshape(-1, 4), helper)
+    uv = (helper - helper.min(0))[:, [0, 2]] / np.ptp(helper, axis=0)[[0, 2]]
+    back = helper[:, 2].min()
+    along = (helper[:, 2] - back) / np.ptp(helper[:, 2])
+    width = TONGUE_WIDTH - TONGUE_TAPER * along**4
+    length = back + TONGUE_LENGTH * (helper[:, 2] - back)
+    tongue = np.stack([width * helper[:, 0], helper[:, 1] - TONGUE_DROP, length], 1)
+    return Part(_borne_by_jaw(base, "lower", tongue), triangles, uv, triangles)
+
+
+def _borne_by_jaw(
+    base: BaseMesh, jaw: str, points: Float[np.ndarray, "vertex 3"]
+) -> Callable[[Float[Tensor, "*batch base 3"]], Float[Tensor, "*batch vertex 3"]]:
+    """Places points that keep their shape: they follow the position, turn and size of the helper's teeth."""
+    helper = torch.as_tensor(base.of_group(f"helper-{jaw}-teeth"))
+    teeth = torch.as_tensor(base.vertices, dtype=torch.float32)[helper]
+    at_rest = torch.as_tensor(points, dtype=torch.float32)
+
+    def place(vertices: Tensor) -> Tensor:
+        scale, rotation, translation = fit_similarity(teeth, vertices[..., helper, :])
+        return scale * at_rest @ rotation.mT + translation
+
+    return place
 
 
 def _lashes(base: BaseMesh, rings: dict[str, EyeRings]) -> Part:

@@ -8,10 +8,10 @@ WIDTHS = {"upper": (8.5, 6.6, 7.6, 7.1, 6.7, 10.2, 9.6), "lower": (5.3, 5.8, 6.8
 HEIGHTS = {"upper": (10.0, 8.8, 9.8, 8.4, 8.0, 7.4, 7.0), "lower": (8.6, 8.8, 10.0, 8.6, 8.0, 7.4, 7.0)}
 DEPTHS = (3.0, 2.8, 3.8, 4.2, 4.4, 5.0, 5.0)
 """Half the crowns' thickness, in millimetres."""
-AROUND = 8
-PROFILE = ((0.0, 0.84, 0.85), (0.35, 0.97, 1.0), (0.75, 1.0, 0.72), (0.97, 0.9, 0.35))
+AROUND = 6
+PROFILE = ((0.0, 0.86, 0.9), (0.55, 1.0, 0.9), (0.97, 0.9, 0.35))
 """Along a crown from gum to edge: share of its height, of its width, of its thickness."""
-GUM_ROWS = ((-1.0, 0.2), (3.0, 0.75), (6.0, 0.9), (10.0, 0.2))
+GUM_ROWS = ((-1.0, 0.2), (3.5, 0.85), (10.0, 0.2))
 """Of the gum's rows: millimetres beyond the crowns' necks, and how far out it bulges in crown thicknesses."""
 GUM_SPAN, GUM_COLUMNS = 0.24, 25
 """Part of the texture's height that shows gum, from the top; the rest shows crowns, each a fourteenth wide."""
