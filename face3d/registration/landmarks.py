@@ -15,7 +15,9 @@ from morphable import MorphableModel, on_surface
 from renderers import Camera, DirectionalLight, EnvironmentLight, Light, linear_to_srgb, rasterize, render_mesh
 
 SIZE = 640
-"""Pixels a side of a picture."""
+"""Pixels a side of a picture in which landmarks are measured."""
+SEARCH_SIZE = 320
+"""Pixels a side of a picture in which a face is looked for."""
 SKIN = (0.62, 0.40, 0.31)
 """Linear colour of a mesh that has none."""
 SURE = 0.86
@@ -161,12 +163,13 @@ class _Drawn:
         """What the detector makes of the sphere about `centre` seen from a direction; None if that is no face. With
         landmarks expected somewhere it does not search."""
         angle = 0.3
+        size = SEARCH_SIZE if expected is None else SIZE
         target = torch.as_tensor(centre, dtype=torch.float32)
         away = torch.as_tensor(direction / np.linalg.norm(direction) * radius / np.sin(angle / 2), dtype=torch.float32)
         distance = float(away.norm())
         towards = torch.as_tensor(up, dtype=torch.float32)
         camera = Camera.looking_at(
-            target + away, target, towards, angle, (SIZE, SIZE), near=0.05 * distance, far=distance + 4 * max(1, radius)
+            target + away, target, towards, angle, (size, size), near=0.05 * distance, far=distance + 4 * max(1, radius)
         )
         lights = _lights(camera)
         drawn = render_mesh(
