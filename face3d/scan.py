@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 import morphable
 from face3d.appearance.painting import paint, to_srgb8
@@ -18,10 +18,18 @@ from face3d.appearance.sheet import BACKGROUND, CLAY, preview_sheet, studio_ligh
 from face3d.errors import Face3DError
 from face3d.perception import FaceDetector, MediaPipeDetector
 from face3d.reconstruction import OWN_SIZE, Reconstruction
-from face3d.registration import Registration, Similarity, SurfaceLandmarks, find_landmarks, outer_triangles, register
+from face3d.registration import (
+    Registration,
+    Similarity,
+    SurfaceLandmarks,
+    find_landmarks,
+    fitted_head,
+    outer_triangles,
+    register,
+)
 from face3d.scan_file import Scan, guess_unit, load_scan
 from face3d.stages import Progress, Stages
-from morphable import ARKIT_NAMES, Head, MorphableModel, Texture
+from morphable import Head, MorphableModel, Texture
 from morphable.appearance import default_textures, plain_textures
 from morphable.surface import Surface
 from renderers import Camera, render_mesh
@@ -35,8 +43,6 @@ COLOUR_POINTS = 300_000
 """Points of the scan whose colours are carried over; 0.7 mm apart."""
 SCAN_CLAY = (0.30, 0.33, 0.38)
 """Linear colour of scans that have none."""
-LID_GAP = 5e-4
-"""Metres that skin keeps from the eyeballs."""
 POOR_FIT = 1e-3
 """Metres between scan and head, in the median, beyond which the user is warned."""
 
@@ -98,37 +104,16 @@ def _landmarks(scan: Scan, model: MorphableModel, detector: FaceDetector) -> Sur
 
 
 def _head(model: MorphableModel, found: Registration, report: dict[str, Any]) -> Head:
-    """The registered head with its detail: the shapes are fitted to it, and its eyes have moved with their lids."""
-    joints = model.joints(torch.as_tensor(found.identity, dtype=torch.float32)[None])[0].double().numpy()
-    for side, name in enumerate(("eye_left", "eye_right")):
-        joints[2 + side] += found.detail[model.parts[name].vertices].mean(0)
-    neutral = _clear_of_eyes(found.vertices(model), joints, model)
-    rest, centres = (torch.as_tensor(each, dtype=torch.float32)[None] for each in (neutral, joints))
-    with torch.no_grad():
-        shapes = model.shape_offsets(rest, centres, torch.eye(len(ARKIT_NAMES))[None])[0]
+    fitted = fitted_head(model, found.identity, found.vertices(model))
     return Head(
         model.name,
         found.identity.astype(np.float32),
-        rest[0].numpy(),
-        shapes.numpy(),
-        centres[0].numpy(),
+        fitted.neutral.astype(np.float32),
+        fitted.expressions.astype(np.float32),
+        fitted.joints.astype(np.float32),
         {},
         provenance={key: report[key] for key in ("scan", "parameters", "scale", "versions")},
     )
-
-
-def _clear_of_eyes(
-    vertices: Float[np.ndarray, "vertex 3"], joints: Float[np.ndarray, "4 3"], model: MorphableModel
-) -> Float[np.ndarray, "vertex 3"]:
-    """No skin inside an eyeball: what detail drove there is lifted."""
-    vertices = vertices.copy()
-    skin = vertices[model.parts["head"].vertices]
-    for side, name in enumerate(("eye_left", "eye_right")):
-        centre = joints[2 + side]
-        radius = np.linalg.norm(vertices[model.parts[name].vertices] - centre, axis=1).max()
-        away = np.linalg.norm(skin - centre, axis=1, keepdims=True)
-        skin[:] = centre + (skin - centre) * np.maximum(1, (radius + LID_GAP) / np.maximum(away, 1e-9))
-    return vertices
 
 
 def _textures(

@@ -14,10 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from morphable import catalogue
 from morphable.model import JOINT_PARENTS, MorphableModel
 from morphable.skinning import blend_skinning
 from morphable.texture import Texture
+from morphable.topology import Layout, Topology
 
+OWN = "own"
+"""What stands for a model's name where the head has a mesh of its own."""
 FORMATS = "morphable.formats"
 """The entry-point group through which file formats are found: suffix → module with `save(head, path)`, `load(path)`."""
 
@@ -27,7 +31,7 @@ class Head:
     """A person's head: plain data, which any engine can play. World frame and order of vertices are the model's.
 
     Attributes:
-        model: name of the model that gives the mesh its topology.
+        model: name of the model that gives the mesh its topology; OWN if it has its own.
         identity: the coefficients that made the neutral mesh.
         neutral: metres.
         expressions: offsets of the 52 ARKit shapes, metres.
@@ -38,6 +42,7 @@ class Head:
             metres; None if nobody knows.
         identity_factor: how far `identity` is known: samples of the posterior are identity + factor @ N(0, I); None if
             nobody knows.
+        topology: the head's own, where no model gives it.
     """
 
     model: str
@@ -49,6 +54,16 @@ class Head:
     provenance: dict[str, Any] = field(default_factory=dict)
     deviation: Float[np.ndarray, " vertex"] | None = None
     identity_factor: Float[np.ndarray, "identity rank"] | None = None
+    topology: Topology | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Triangles, parts, texture coordinates and skinning weights.
+
+        Raises:
+            ValueError: the model that has them is not there.
+        """
+        return self.topology or catalogue.load(self.model)
 
     @classmethod
     def from_model(
@@ -80,7 +95,7 @@ class Head:
 
     def posed(
         self,
-        model: MorphableModel,
+        model: Layout,
         expression: Float[np.ndarray, 52],
         pose: Float[np.ndarray, "4 3"] | None = None,
     ) -> Float[torch.Tensor, "vertex 3"]:

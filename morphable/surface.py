@@ -13,6 +13,8 @@ CANDIDATES = 12
 """Samples near a point whose triangles are tried; more than meet in a vertex."""
 FINEST = 6
 """Samples along a side of a triangle, at most."""
+TURNED_AWAY = 0.02
+"""Metres that points count as further apart when their normals are at right angles."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,23 @@ class Surface:
     vertices: Float[np.ndarray, "vertex 3"]
     triangles: Int[np.ndarray, "triangle 3"]
 
-    def closest(self, points: Float[np.ndarray, "point 3"]) -> Footpoints:
+    def closest(
+        self, points: Float[np.ndarray, "point 3"], normals: Float[np.ndarray, "point 3"] | None = None
+    ) -> Footpoints:
         """The nearest point of the surface to each point.
 
         The nearest among the triangles of the nearest samples of the surface: exact but for points that are further
         from it than from its medial axis.
+
+        Args:
+            points: metres, if there are normals; else any unit.
+            normals: of the points, unit; samples that face another way then count as further off, so that a point of
+                the upper lip does not find the lower one where they touch.
         """
-        samples, owners = self._samples
+        samples, owners = self._samples if normals is None else self._directed_samples
+        asked = points if normals is None else np.concatenate([points, TURNED_AWAY / 2**0.5 * normals], 1)
         count = min(CANDIDATES, len(owners))
-        near = owners[samples.query(points, count)[1].reshape(len(points), count)]
+        near = owners[samples.query(asked, count)[1].reshape(len(points), count)]
         corners = self.corners[near.ravel()]
         feet = trimesh.triangles.closest_point(corners, np.repeat(points, count, 0)).reshape(len(points), count, 3)
         distances = np.linalg.norm(feet - points[:, None], axis=2)
@@ -133,6 +143,13 @@ class Surface:
             points.append(np.einsum("sk,tki->tsi", weights, self.corners[members]).reshape(-1, 3))
             owners.append(np.repeat(members, len(weights)))
         return cKDTree(np.concatenate(points)), np.concatenate(owners)
+
+    @cached_property
+    def _directed_samples(self) -> tuple[cKDTree, Int[np.ndarray, " sample"]]:
+        """The same with their normals as further coordinates, in metres."""
+        samples, owners = self._samples
+        places = np.concatenate([samples.data, TURNED_AWAY / 2**0.5 * self.triangle_normals[owners]], 1)
+        return cKDTree(places), owners
 
 
 def selection(columns: Int[np.ndarray, " row"], width: int) -> scipy.sparse.csr_matrix:

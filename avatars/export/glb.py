@@ -4,7 +4,8 @@ Everything of a `Head` is in the asset that the engine reads: the neutral mesh a
 morph targets, the joints lie in the inverse bind matrices, the textures are the embedded images, the vertices' standard
 deviations are an attribute of their own. Only what glTF has no word for rides in `extras`: the model's name, identity
 coefficients and their uncertainty, provenance, and which of the model's vertices a part holds. So `load` gives back
-exactly what `save` was given.
+exactly what `save` was given. A mesh that is of no model is read from the asset as well: a copy along a seam is told by
+lying where its vertex lies.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 
-import morphable
 from avatars.export.gltf import (
     ARRAY_BUFFER,
     CLAMP_TO_EDGE,
@@ -35,7 +36,8 @@ from avatars.export.gltf import (
 )
 from avatars.export.staging import staging
 from avatars.export.surface import TEXTURES, split_seams, vertex_normals
-from morphable import ARKIT_NAMES, JOINT_NAMES, JOINT_PARENTS, Head, MorphableModel, Texture
+from morphable import ARKIT_NAMES, JOINT_NAMES, JOINT_PARENTS, Head, Part, Texture
+from morphable.topology import Layout, Topology
 
 FORMAT = 1
 """The layout of `extras` that this module writes; `load` refuses later ones."""
@@ -94,7 +96,7 @@ def load(path: str | os.PathLike[str]) -> Head:
 
 def encode(head: Head) -> bytes:
     """The bytes of `head` as a GLB."""
-    model = morphable.load(head.model)
+    model = head.layout
     binary = BinaryWriter()
     skin = _skin(head, binary)
     meshes = _meshes(head, model, binary)
@@ -123,6 +125,7 @@ def encode(head: Head) -> bytes:
                 "identity": head.identity.tolist(),
                 "provenance": head.provenance,
             }
+            | ({} if head.topology is None else {"own_topology": True})
             | _uncertainty(head)
         },
     }
@@ -132,7 +135,7 @@ def encode(head: Head) -> bytes:
 # Writing
 
 
-def _meshes(head: Head, model: MorphableModel, binary: BinaryWriter) -> list[dict[str, Any]]:
+def _meshes(head: Head, model: Layout, binary: BinaryWriter) -> list[dict[str, Any]]:
     triangles = np.asarray(model.triangles)
     normals = vertex_normals(head.neutral, triangles)
     turns = np.stack([vertex_normals(head.neutral + offset, triangles) - normals for offset in head.expressions])
@@ -208,11 +211,11 @@ def _joint_nodes(head: Head, first: int) -> list[dict[str, Any]]:
     return nodes
 
 
-def _material_names(model: MorphableModel) -> list[str]:
+def _material_names(model: Layout) -> list[str]:
     return list(dict.fromkeys(TEXTURES.get(part, part) for part in model.parts))
 
 
-def _materials(head: Head, model: MorphableModel, binary: BinaryWriter) -> tuple[list[dict[str, Any]], ...]:
+def _materials(head: Head, model: Layout, binary: BinaryWriter) -> tuple[list[dict[str, Any]], ...]:
     """The lists `materials`, `textures` and `images`; the last two run in step, named by the texture."""
     textured = {name: index for index, name in enumerate(head.textures)}
     materials = []
@@ -257,6 +260,7 @@ def _read_head(document: dict[str, Any], binary: bytes) -> Head:
         provenance=ours["provenance"],
         deviation=deviation,
         identity_factor=_read_factor(ours["identity_factor"], len(identity)) if "identity_factor" in ours else None,
+        topology=_read_topology(document["meshes"], reader) if ours.get("own_topology") else None,
     )
 
 
@@ -294,3 +298,33 @@ def _read_surface(
         for expression, target in zip(expressions, primitive["targets"], strict=True):
             expression[start:stop] = reader.morph(target["POSITION"], len(positions))[: stop - start]
     return neutral, expressions, deviation
+
+
+def _read_topology(meshes: list[dict[str, Any]], reader: BinaryReader) -> Topology:
+    parts, triangles, uv, uv_triangles, weights = {}, [], [], [], []
+    vertices = corners = faces = 0
+    for mesh in sorted(meshes, key=lambda mesh: mesh["extras"]["vertices"]):
+        primitive, (start, stop) = mesh["primitives"][0], mesh["extras"]["vertices"]
+        attributes = primitive["attributes"]
+        split = reader.indices(primitive["indices"]).reshape(-1, 3).astype(np.int32)
+        position = reader.floats(attributes["POSITION"], 3)
+        if split.size and split.max() >= len(position):
+            raise ValueError("triangles name vertices that are not there")
+        sources = _sources(position, stop - start)
+        parts[mesh["name"]] = Part(slice(start, stop), slice(faces, faces + len(split)))
+        triangles.append(sources[split] + vertices)
+        uv.append(reader.floats(attributes["TEXCOORD_0"], 2))
+        uv_triangles.append(split + corners)
+        weights.append(reader.floats(attributes["WEIGHTS_0"], len(JOINT_NAMES))[: stop - start])
+        vertices, corners, faces = stop, corners + len(position), faces + len(split)
+    tensors = (torch.from_numpy(np.concatenate(each)) for each in (triangles, uv, uv_triangles, weights))
+    return Topology(parts, *tensors)
+
+
+def _sources(positions: Float[np.ndarray, "split 3"], count: int) -> Int[np.ndarray, " split"]:
+    """The vertex that each split vertex copies: the one of the first `count` that lies at the same place."""
+    known = {place.tobytes(): index for index, place in enumerate(positions[:count])}
+    copies = [known.get(place.tobytes(), -1) for place in positions[count:]]
+    if -1 in copies:
+        raise ValueError("a copy of a vertex lies where none is")
+    return np.array([*range(count), *copies], dtype=np.int32)

@@ -145,6 +145,11 @@ class BinaryReader:
         accessor = self.document["accessors"][index]
         return self._array(accessor, accessor["count"], DTYPES[FLOAT], width)
 
+    def indices(self, index: int) -> Int[np.ndarray, " index"]:
+        """A dense accessor of triangles' corners."""
+        accessor = self.document["accessors"][index]
+        return self._array(accessor, accessor["count"], DTYPES[accessor["componentType"]], 1)[:, 0]
+
     def morph(self, index: int, count: int) -> Float[np.ndarray, "count 3"]:
         """A morph target over `count` vertices."""
         accessor = self.document["accessors"][index]

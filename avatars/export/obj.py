@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-import morphable
 from avatars.export.staging import staging
 from avatars.export.surface import TEXTURES, vertex_normals
-from morphable import Head, MorphableModel
+from morphable import Head
+from morphable.topology import Layout
 
 
 def save(head: Head, path: str | os.PathLike[str]) -> None:
@@ -25,7 +25,7 @@ def save(head: Head, path: str | os.PathLike[str]) -> None:
         OSError: the files cannot be written; what was there before is left as it was.
     """
     path = Path(path)
-    model = morphable.load(head.model)
+    model = head.layout
     stem = "_".join(path.stem.split())
     images = {name: f"{stem}_{name}{texture.suffix}" for name, texture in head.textures.items()}
     with staging(path) as folder:
@@ -39,7 +39,7 @@ def _write(path: Path, lines: Iterable[str]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _materials(model: MorphableModel, images: dict[str, str]) -> Iterator[str]:
+def _materials(model: Layout, images: dict[str, str]) -> Iterator[str]:
     for name in dict.fromkeys(TEXTURES.get(part, part) for part in model.parts):
         yield f"newmtl {name}\nKd 1 1 1\nillum 2"
         if name in images:
@@ -48,7 +48,7 @@ def _materials(model: MorphableModel, images: dict[str, str]) -> Iterator[str]:
             yield f"map_d -imfchan m {images[name]}"
 
 
-def _mesh(head: Head, model: MorphableModel) -> Iterator[str]:
+def _mesh(head: Head, model: Layout) -> Iterator[str]:
     triangles = np.asarray(model.triangles)
     uv_up = np.asarray(model.uv) * [1, -1] + [0, 1]
     yield from _rows("v", head.neutral)

@@ -10,10 +10,10 @@ import trimesh
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-import morphable
 from avatars.export.staging import staging
 from avatars.export.surface import TEXTURES, vertex_normals
-from morphable import Head, MorphableModel
+from morphable import Head
+from morphable.topology import Layout
 
 TEXELS = 256
 """Textures are averaged down to this width first, so that a vertex takes the colour around it, not that of a pore."""
@@ -28,7 +28,7 @@ def save(head: Head, path: str | os.PathLike[str]) -> None:
         OSError: the file cannot be written; what was there before is left as it was.
     """
     path = Path(path)
-    model = morphable.load(head.model)
+    model = head.layout
     triangles = np.asarray(model.triangles)
     mesh = trimesh.Trimesh(
         vertices=head.neutral,
@@ -41,7 +41,7 @@ def save(head: Head, path: str | os.PathLike[str]) -> None:
         mesh.export(folder / path.name, file_type="ply", vertex_normal=True)
 
 
-def _colours(head: Head, model: MorphableModel) -> UInt8[np.ndarray, "vertex 4"]:
+def _colours(head: Head, model: Layout) -> UInt8[np.ndarray, "vertex 4"]:
     """The texture at each vertex, sRGB with alpha; grey where a part has none."""
     uv = np.zeros((len(head.neutral), 2), dtype=np.float32)
     uv[np.asarray(model.triangles)] = np.asarray(model.uv)[np.asarray(model.uv_triangles)]

@@ -77,7 +77,8 @@ def _texels(
     x, y = 2 * model.uv[:, 0] - 1, 1 - 2 * model.uv[:, 1]
     flat = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None]
     fragments = rasterize(flat, model.uv_triangles[span], (size, size))
-    inside = torch.stack([model.regions[name] for name in INSIDE]).any(0).float()
+    nowhere = torch.zeros(len(vertices), dtype=torch.bool)
+    inside = torch.stack([model.regions.get(name, nowhere) for name in INSIDE]).any(0).float()
     attributes = torch.cat([vertices, vertex_normals(vertices, model.triangles), inside[:, None]], 1)
     values = interpolate(attributes, fragments, model.triangles[span])[0]
     return values[..., :3], torch.nn.functional.normalize(values[..., 3:6], dim=-1), values[..., 6]

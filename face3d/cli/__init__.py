@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from face3d import __version__
+from face3d.cli.convert import convert
+from face3d.cli.evaluate import evaluate
 from face3d.cli.export import export
 from face3d.cli.measure import measure
 from face3d.cli.models import models
@@ -22,7 +24,9 @@ app = typer.Typer(
 )
 app.command()(reconstruct)
 app.command()(export)
+app.command()(convert)
 app.command()(measure)
+app.command()(evaluate)
 app.add_typer(models, name="models")
 
 

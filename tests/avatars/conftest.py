@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-import morphable
-from morphable import ARKIT_NAMES, Head, Texture
+from morphable import ARKIT_NAMES, Head, Texture, catalogue
 
 
 @dataclass
@@ -83,7 +82,7 @@ def _sphere_model() -> SphereModel:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> SphereModel:
     spheres = _sphere_model()
-    monkeypatch.setattr(morphable, "load", lambda name: {"spheres": spheres}[name])
+    monkeypatch.setattr(catalogue, "load", lambda name: {"spheres": spheres}[name])
     return spheres
 
 

@@ -1,0 +1,30 @@
+"""`face3d convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from face3d.cli.talk import one_sentence_errors
+
+
+def convert(
+    head: Annotated[Path, typer.Argument(help="A head saved by face3d (.glb).", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="A name from `face3d models list`.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; its suffix says the format.", show_default=False)
+    ],
+) -> None:
+    """Carry a head to another model's mesh and coefficients, with its 52 shapes and its skin."""
+    with one_sentence_errors(ValueError):
+        from face3d.convert import convert as converted
+        from morphable import Head
+
+        result = converted(Head.load(head), to)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        result.head.save(output)
+        typer.echo(f"Head: {output}")
+        typer.echo(
+            f"The new mesh lies {result.surface_mm:.2f} mm from the old one (median); "
+            f"its coefficients alone leave {result.model_mm:.2f} mm."
+        )
