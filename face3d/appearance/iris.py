@@ -48,7 +48,10 @@ def _ring_pixels(photo: np.ndarray, iris: Float[np.ndarray, "5 2"]) -> Float[np.
     if radius < SMALLEST:
         return np.zeros((0, 3))
     height, width = photo.shape[:2]
-    y, x = np.mgrid[0:height, 0:width] + 0.5
+    left, top = np.clip(np.floor(centre - radius), 0, (width, height)).astype(int)
+    right, bottom = np.clip(np.ceil(centre + radius), 0, (width, height)).astype(int)
+    y, x = np.mgrid[top:bottom, left:right] + 0.5
     dx, dy = (x - centre[0]) / radius, (y - centre[1]) / radius
     distance = np.hypot(dx, dy)
-    return photo[(distance > RING[0]) & (distance < RING[1]) & (np.abs(dy) < 0.5)]
+    ring = (distance > RING[0]) & (distance < RING[1]) & (np.abs(dy) < 0.5)
+    return photo[top:bottom, left:right][ring]

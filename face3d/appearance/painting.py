@@ -22,6 +22,8 @@ SHEET_OF_PART = {
 }
 """Opaque part → its texture. Lashes are transparent and drawn on top."""
 SMALL_SHEETS = ("eyes", "teeth", "tongue")
+EDGE = 2.0
+"""Texels kept between the skin and its neighbour on the sheet, which would else bleed into the seam at the back."""
 LASH_REACH = 0.003
 """Metres by which a lash may lie behind the surface at its pixel and still be seen: strips touch the lid."""
 
@@ -46,7 +48,8 @@ def paint(model: MorphableModel, textures: dict[str, UInt8[np.ndarray, "h w c"]]
     for part, name in SHEET_OF_PART.items():
         corners = model.uv_triangles[model.parts[part].triangles].unique().long()
         if name == "head":
-            uv[corners] = model.uv[corners].clamp(0, 1) * shrink
+            inside = (EDGE / size, 1 - EDGE / size)
+            uv[corners] = model.uv[corners].clamp(*inside) * shrink
         else:
             scale = torch.tensor([small / sheet.shape[1], small / size])
             inset = model.uv[corners].clamp(0, 1) * (1 - 2 / small) + 1 / small

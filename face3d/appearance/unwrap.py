@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from face3d.appearance.completion import Surface, strands
 from face3d.appearance.light import shading
 from face3d.appearance.painting import to_srgb8
 from morphable import MorphableModel
@@ -13,30 +14,51 @@ from renderers import Camera, interpolate, rasterize, srgb_to_linear, vertex_nor
 
 GRAZING = (0.2, 0.6)
 """Cosine between surface and line of sight from which a texel begins to be, and is fully, taken from the photo."""
+GLIMPSED = (0.05, 0.3)
+"""As GRAZING, for telling whether there is hair: it goes on beyond the outline, so where exactly matters less."""
 DEPTH_TOLERANCE = 0.004
 """Metres by which a texel may lie behind the nearest surface and still be seen."""
 RIM = 0.05
 """Texels this near to an outline are not taken: the fit is not exact there. Relative to the eyes' distance."""
 MIRRORED = 0.85
 """How much of the detail of the other, seen half is carried to an unseen texel."""
-OUTLIER = 3.0
-"""Deviations from the face's own skin beyond which a texel begins to be taken for cloth, hair or background."""
+OUTLIER = (3.0, 6.0)
+"""Deviations from the face's own skin from which a texel begins to be, and is, taken for cloth, hair or background."""
 LEAST_SPREAD = 0.08
 """Added to the measured spread of skin, in logarithms: shading is not known better than that."""
+MOST_SPREAD = 0.25
+"""A larger measured spread is that of hair, glasses or a hand before the face, or of hard shadows."""
+DARKER = (1.0, 2.0)
+"""Deviations by which a texel of the crown is darker than skin, in any channel, from which it begins to be, and is,
+taken for hair."""
 MIN_FACE_TEXELS = 100
 """A face of which less is seen says nothing of its skin."""
-LEAST_SCALP = 0.02
-"""Part of the scalp that must be seen for its hair to cover the rest."""
+LEAST_CROWN = 0.005
+"""Part of the crown (the scalp and the skin around it) that must be seen to say whether there is hair."""
+HAIRY = (0.22, 0.35)
+"""Part of the seen crown that is hair from which the unseen scalp begins to have some, and has."""
+HAIR_EDGE = 0.02
+"""Weight of the scalp's own outline against the hair seen: hair grows this strictly within it."""
+EYE_REACH = (0.02, 0.09)
+"""Distance from the eye or a lash up to which nothing, and from which everything, is taken for a lid's skin: between
+them lie lashes, the lid's rim, and what the fit misses. Relative to the eyes' distance."""
+BETTER_HALF = (0.3, 0.8)
+"""A texel that is seen this much worse than its mirror image begins to count, and counts fully."""
 DOUBTFUL_REGIONS = ("neck", "ears", "eyelids")
 """Where the photo often shows something else (collars, hair, lashes, eyes), as it does where a texel is seen badly."""
+EYE_PARTS = frozenset({"eye_left", "eye_right", "lashes"})
+MOST_DEPTH = 0.2
+"""Largest deviation of the brightness of invented hair, in logarithms."""
 CLIPPED = (0.94, 0.995)
 """sRGB values between which a channel is taken to saturate."""
 MIRROR_TRUST = 0.3
 """What a seen texel is worth for the colour of its unseen mirror image."""
-TYPICAL_TRUST = 0.01
+WELL_SEEN = (0.5, 0.95)
+"""Trust from which a texel begins to count, and counts fully, for the colour of what is not seen."""
+TYPICAL_TRUST = 2e-4
 """Weight of the typical colour everywhere: it wins where nothing near has been seen."""
 COARSE = 4
-"""The completion runs on a texture smaller by this factor."""
+"""Likeness to skin is judged, and the gutter filled, on a texture smaller by this factor."""
 DARKEST = 2e-3
 """Linear albedo and radiance below which logarithms are not taken."""
 RATIO_LIMIT = 2.5
@@ -56,10 +78,10 @@ def unwrap(
 ) -> UInt8[np.ndarray, "size size 3"]:
     """The skin's albedo as an sRGB texture.
 
-    The photo's albedo is expressed as a ratio to the model's own skin, `base`. The ratio's smooth part spreads from
-    seen to unseen texels, its detail is mirrored from the other half of the face, and both blend by how well a texel is
-    seen; so there is no seam to hide. What is smooth is worked out at the size of `base`, the photo is taken over at
-    the full size.
+    The skin's albedo is expressed as a ratio to the model's own skin, `base`, the hair's as it is. Their smooth parts
+    spread over the surface from seen to unseen texels, detail is mirrored from the other half, and both blend by how
+    well a texel is seen; so there is no seam to hide. What is smooth is worked out at the size of `base`, the photo is
+    taken over at the full size.
 
     Args:
         photo: sRGB in [0, 1], as the camera sees it.
@@ -70,39 +92,60 @@ def unwrap(
         eye_distance: between the outer eye corners, in pixels of the photo.
         size: pixels a side of the texture.
     """
-    positions, normals, masks = _texel_geometry(model, vertices, len(base))
-    places, trust = _seen(photo, inside, camera, positions, normals, model, vertices, eye_distance)
+    positions, normals, masks, surface = _texel_geometry(model, vertices, len(base))
+    places, trust, glimpsed = _seen(photo, inside, camera, positions, normals, model, vertices, eye_distance)
     brightness = srgb_to_linear(photo).clamp(min=DARKEST).log()
     white = shading(normals, light).log()
     own = srgb_to_linear(torch.tensor(base).float() / 255).clamp(min=DARKEST).log()
-    ratio = (_sampled(brightness, places) - white - own).clamp(-RATIO_LIMIT, RATIO_LIMIT)
-    skin_like = _skin_likeness(ratio, trust, masks["face"])
+    albedo = _sampled(brightness, places) - white
+    deviation = _deviation_from_skin(albedo - own, trust, masks["core"])
+    skin_like = 1 - _smoothstep(deviation.abs().amax(-1), *OUTLIER)
+    hair_like = masks["crown"] * _smoothstep(-deviation.amin(-1), *DARKER)
     skin_expected = torch.maximum(masks["doubtful"], masks["face"] * (1 - trust))
-    trust = trust * (1 - skin_expected * (1 - skin_like))
-    unseen = own + _completion(ratio, trust, skin_like, masks)
+    trust = _better_half(trust * (1 - skin_expected * (1 - skin_like)))
+    unseen = _completion(albedo, own, trust, glimpsed, skin_like, hair_like, masks, surface)
+    trust = trust[..., None]
     if size != len(base):
-        places, trust, white, unseen = (_enlarged(image, size) for image in (places, trust[..., None], white, unseen))
-    else:
-        trust = trust[..., None]
+        places, trust, white, unseen = (_enlarged(image, size) for image in (places, trust, white, unseen))
     return to_srgb8(torch.lerp(unseen, _sampled(brightness, places) - white, trust).exp())
 
 
 def _texel_geometry(
     model: MorphableModel, vertices: Tensor, size: int
-) -> tuple[Tensor, Tensor, dict[str, Float[Tensor, "size size"]]]:
-    """Position and normal on the posed skin of every texel, 0 where there is no skin; and, from 0 to 1, how far it
-    belongs to the face, the scalp, and the DOUBTFUL_REGIONS."""
+) -> tuple[Tensor, Tensor, dict[str, Float[Tensor, "size size"]], Surface]:
+    """Position and normal on the posed skin of every texel, 0 where there is no skin; from 0 to 1, how far it is skin
+    at all, and belongs to each of `_vertex_regions`; and the surface under the texture.
+    """
     span = model.parts["head"].triangles
     corners, triangles = model.uv_triangles[span], model.triangles[span]
     x, y = 2 * model.uv[:, 0] - 1, 1 - 2 * model.uv[:, 1]
     flat = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None]
     fragments = rasterize(flat, corners, (size, size))
-    doubtful = torch.stack([model.regions[name] for name in DOUBTFUL_REGIONS]).any(0)
-    masks = torch.stack([model.regions["face"], model.regions["scalp"], doubtful], 1).float()
+    regions = _vertex_regions(model)
+    masks = torch.stack(list(regions.values()), 1).float()
     attributes = torch.cat([vertices, vertex_normals(vertices, model.triangles), masks], 1)
     values = interpolate(attributes, fragments, triangles)[0]
     normals = torch.nn.functional.normalize(values[..., 3:6], dim=-1)
-    return values[..., :3], normals, dict(zip(("face", "scalp", "doubtful"), values[..., 6:].unbind(-1), strict=True))
+    texel_masks = dict(zip(regions, values[..., 6:].unbind(-1), strict=True))
+    surface = Surface.of(vertices[: model.parts["head"].vertices.stop], triangles, fragments)
+    return values[..., :3], normals, texel_masks, surface
+
+
+def _vertex_regions(model: MorphableModel) -> dict[str, Bool[Tensor, " vertex"]]:
+    """The core is skin that little covers; the crown is the scalp and the skin around it, down to the middle of the
+    ears, where hair may begin."""
+    regions, height = model.regions, model.mean[:, 1]
+    above = height > height[regions["ears"]].mean()
+    crown = (regions["scalp"] | regions["skin"]) & above & ~regions["face"] & ~regions["ears"]
+    doubtful = torch.stack([regions[name] for name in DOUBTFUL_REGIONS]).any(0)
+    return {
+        "any": torch.ones_like(crown),
+        "core": regions["cheeks"] | regions["nose"],
+        "face": regions["face"],
+        "crown": crown,
+        "scalp": regions["scalp"],
+        "doubtful": doubtful,
+    }
 
 
 def _seen(
@@ -114,11 +157,14 @@ def _seen(
     model: MorphableModel,
     vertices: Tensor,
     eye_distance: float,
-) -> tuple[Float[Tensor, "size size 2"], Float[Tensor, "size size"]]:
-    """Where in the photo each texel lies, from -1 to 1 across it, and how far it can be trusted to be seen there."""
+) -> tuple[Float[Tensor, "size size 2"], Float[Tensor, "size size"], Float[Tensor, "size size"]]:
+    """Where in the photo each texel lies, from -1 to 1 across it; how far it can be trusted to be seen there; and how
+    far what lies on it or just above it can be."""
     height, width = camera.resolution
-    depth = rasterize(camera.clip(vertices[None]), model.triangles, camera.resolution).depth[0]
-    rim = torch.as_tensor(_near_outline(depth.numpy(), max(1.5, RIM * eye_distance)))
+    fragments = rasterize(camera.clip(vertices[None]), model.triangles, camera.resolution)
+    depth = fragments.depth[0]
+    outline = _near_outline(depth.numpy(), max(1.5, RIM * eye_distance))
+    rim = torch.as_tensor(np.maximum(outline, _near_eyes(model, fragments.triangle[0], eye_distance)))
     pixels = camera.project(positions.flatten(0, 1)).view(*positions.shape[:2], 2)
     places = pixels / pixels.new_tensor([width, height]) * 2 - 1
     found = _sampled(torch.stack([depth, rim, photo.amax(-1), inside.float()], -1), places)
@@ -127,7 +173,9 @@ def _seen(
     visible = (distance > 0) & (distance < found[..., 0] + DEPTH_TOLERANCE) & (places.abs() < 1).all(-1)
     visible &= found[..., 3] > 0.99
     unclipped = 1 - 0.8 * _smoothstep(found[..., 2], *CLIPPED)
-    return places, visible * normals.any(-1) * _smoothstep(facing, *GRAZING) * (1 - found[..., 1]) * unclipped
+    visible = visible * normals.any(-1) * unclipped
+    trust = visible * _smoothstep(facing, *GRAZING) * (1 - found[..., 1])
+    return places, trust, visible * _smoothstep(facing, *GLIMPSED)
 
 
 def _sampled(image: Float[Tensor, "height width channel"], places: Float[Tensor, "size size 2"]) -> Tensor:
@@ -146,45 +194,105 @@ def _near_outline(depth: Float[np.ndarray, "h w"], reach: float) -> Float[np.nda
     return np.clip(1 - distance / reach, 0, 1).astype(np.float32)
 
 
-def _skin_likeness(ratio: Tensor, trust: Tensor, face: Tensor) -> Float[Tensor, "size size"]:
-    """From 0 to 1, how much a texel looks like the skin of the face; collars, hair and background do not."""
-    known = (face > 0.5) & (trust > 0.5)
+def _near_eyes(model: MorphableModel, triangle: Int[Tensor, "h w"], eye_distance: float) -> Float[np.ndarray, "h w"]:
+    """1 on eyes and lashes, falling to 0 over EYE_REACH around them."""
+    at_eyes = model.regions["eye_socket"][model.triangles.long()].all(1)
+    for name in EYE_PARTS & model.parts.keys():
+        at_eyes[model.parts[name].triangles] = True
+    eyes = ((triangle >= 0) & at_eyes[triangle.clamp(min=0).long()]).numpy()
+    near = np.zeros(eyes.shape, np.float32)
+    if not eyes.any():
+        return near
+    rows, columns = np.nonzero(eyes)
+    reach = int(EYE_REACH[1] * eye_distance) + 1
+    window = np.s_[
+        max(0, rows.min() - reach) : rows.max() + reach, max(0, columns.min() - reach) : columns.max() + reach
+    ]
+    distance = torch.as_tensor(ndimage.distance_transform_edt(~eyes[window]) / eye_distance, dtype=torch.float32)
+    near[window] = 1 - _smoothstep(distance, *EYE_REACH).numpy()
+    return near
+
+
+def _deviation_from_skin(ratio: Tensor, trust: Tensor, core: Tensor) -> Float[Tensor, "size size 3"]:
+    """By how many deviations each texel differs from the face's bare skin; collars, hair and background do."""
+    known = (core > 0.5) & (trust > 0.5)
     if known.sum() < MIN_FACE_TEXELS:
-        return torch.ones_like(trust)
+        return torch.zeros_like(ratio)
     middle = ratio[known].median(0).values
-    spread = (ratio[known] - middle).abs().median(0).values * 1.4826 + LEAST_SPREAD
-    deviation = _reduced(((ratio - middle) / spread).abs().amax(-1, keepdim=True), COARSE)
-    return 1 - _smoothstep(_enlarged(deviation, len(ratio))[..., 0], OUTLIER, 2 * OUTLIER)
+    spread = (ratio[known] - middle).abs().median(0).values * 1.4826
+    deviation = (ratio - middle) / (spread.clamp(max=MOST_SPREAD) + LEAST_SPREAD)
+    return _enlarged(_reduced(deviation, COARSE), len(ratio))
+
+
+def _better_half(trust: Float[Tensor, "size size"]) -> Float[Tensor, "size size"]:
+    """Less trust for what is seen much worse than its mirror image, from which it is completed instead."""
+    return trust * _smoothstep(trust / trust.flip(1).clamp(min=1e-6), *BETTER_HALF)
 
 
 def _completion(
-    ratio: Tensor, trust: Tensor, skin_like: Tensor, masks: dict[str, Tensor]
+    albedo: Tensor,
+    own: Tensor,
+    trust: Tensor,
+    glimpsed: Tensor,
+    skin_like: Tensor,
+    hair_like: Tensor,
+    masks: dict[str, Tensor],
+    surface: Surface,
 ) -> Float[Tensor, "size size 3"]:
-    """The ratio where it is not seen: the spread smooth part with the face's mirrored detail.
-
-    Hair spreads over the scalp, if any is seen there, and skin over everything else.
-    """
-    size = len(ratio)
-    either = trust + MIRROR_TRUST * trust.flip(1) * (1 - trust)
-    both = (ratio * trust[..., None] + MIRROR_TRUST * (ratio * trust[..., None]).flip(1) * (1 - trust[..., None])) / (
-        either[..., None].clamp(min=1e-6)
-    )
-    symmetric_skin = torch.maximum(skin_like, skin_like.flip(1) * (1 - trust))
-    smooth = _spread_from(both, either * symmetric_skin * (1 - masks["scalp"]))
-    hair = either * masks["scalp"]
-    if hair.sum() > LEAST_SCALP * masks["scalp"].sum():
-        smooth = smooth + _reduced(masks["scalp"][..., None], COARSE) * (_spread_from(both, hair) - smooth)
-    smooth = _enlarged(smooth, size)
-    detail = (ratio - smooth) * (trust * masks["face"])[..., None]
-    return smooth + MIRRORED * detail.flip(1)
+    """The albedo's logarithm where it is not seen: smooth skin, smooth hair over it, and mirrored detail."""
+    skin = own + _skin(albedo - own, trust, skin_like * (1 - hair_like), surface)
+    cover = _hair_cover(trust, glimpsed, hair_like, masks, surface)
+    seen_hair = glimpsed * hair_like.square()
+    hair = surface.fill(albedo, seen_hair, _typical(albedo, seen_hair)[None], TYPICAL_TRUST)
+    smooth = torch.lerp(skin, hair, cover[..., None])
+    detail = (albedo - smooth) * (trust * (masks["face"] + masks["crown"]).clamp(max=1))[..., None]
+    texture = _strand_depth(albedo - hair, trust * hair_like) * strands(len(own))
+    unseen = 1 - torch.maximum(trust, trust.flip(1))
+    smooth = smooth + (cover * unseen * texture)[..., None]
+    return _with_gutter(smooth + MIRRORED * detail.flip(1), masks["any"])
 
 
-def _spread_from(ratio: Tensor, weight: Tensor) -> Float[Tensor, "small small 3"]:
+def _skin(ratio: Tensor, trust: Tensor, skin_like: Tensor, surface: Surface) -> Float[Tensor, "size size 3"]:
+    """The smooth part of the ratio to the model's own skin, everywhere."""
+    ratio = ratio.clamp(-RATIO_LIMIT, RATIO_LIMIT)
+    mirrored = MIRROR_TRUST * trust.flip(1) * (1 - trust)
+    either = trust + mirrored
+    both = (ratio * trust[..., None] + ratio.flip(1) * mirrored[..., None]) / either[..., None].clamp(min=1e-6)
+    known = _smoothstep(trust, *WELL_SEEN) + MIRROR_TRUST * _smoothstep(trust.flip(1), *WELL_SEEN) * (1 - trust)
+    weight = known * torch.maximum(skin_like, skin_like.flip(1) * (1 - trust))
+    return surface.fill(both, weight, _typical(both, weight)[None], TYPICAL_TRUST)
+
+
+def _hair_cover(
+    trust: Tensor, glimpsed: Tensor, hair_like: Tensor, masks: dict[str, Tensor], surface: Surface
+) -> Float[Tensor, "size size"]:
+    """How far hair covers each texel: as seen; elsewhere the scalp, if what is seen of the crown is hair."""
+    crown, seen = masks["crown"], glimpsed * masks["crown"]
+    part = (seen * hair_like).sum() / seen.sum().clamp(min=1e-6)
+    scalp = surface.at_vertices(masks["scalp"][..., None]) * _smoothstep(part, *HAIRY)
+    if seen.sum() < LEAST_CROWN * crown.sum():
+        scalp = torch.zeros_like(scalp)
+    return surface.fill(hair_like[..., None], trust * crown, scalp, HAIR_EDGE)[..., 0].clamp(0, 1)
+
+
+def _typical(values: Float[Tensor, "size size 3"], weight: Float[Tensor, "size size"]) -> Float[Tensor, "3"]:
     known = weight > 0.5
-    typical = ratio[known].median(0).values if known.any() else torch.zeros(3)
-    weighted = _reduced(torch.cat([ratio * weight[..., None], weight[..., None]], -1), COARSE)
-    weighted = weighted + TYPICAL_TRUST * torch.cat([typical, torch.ones(1)])
-    return spread(weighted.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    return values[known].median(0).values if known.any() else torch.zeros(3)
+
+
+def _strand_depth(detail: Float[Tensor, "size size 3"], weight: Float[Tensor, "size size"]) -> float:
+    """Deviation of the hair's brightness about its smooth part, in logarithms, as far as it is seen."""
+    known = weight > 0.5
+    if not known.any():
+        return 0.0
+    return min(MOST_DEPTH, 1.4826 * float(detail[known].mean(1).abs().median()))
+
+
+def _with_gutter(image: Float[Tensor, "size size 3"], covered: Float[Tensor, "size size"]) -> Tensor:
+    """The image with its edge carried beyond the skin's outline in the texture, where filters reach."""
+    weight = (covered > 0.5).float()[..., None]
+    weighted = _reduced(torch.cat([image * weight, weight], -1), COARSE).permute(2, 0, 1)[None]
+    return torch.lerp(_enlarged(spread(weighted)[0].permute(1, 2, 0), len(image)), image, weight)
 
 
 def _reduced(image: Float[Tensor, "h w channel"], factor: int) -> Float[Tensor, "_h _w channel"]:
