@@ -73,7 +73,7 @@ def run_scan(
     model = morphable.load()
 
     stages("finding the face")
-    landmarks = _landmarks(scan, model, detector)
+    landmarks = find_landmarks_on(scan, model, detector)
 
     stages("fitting the shape")
     unit = guess_unit(landmarks.to_model.scale)
@@ -94,8 +94,12 @@ def run_scan(
     return Reconstruction(head, preview, fit, textures["head"], report)
 
 
-def _landmarks(scan: Scan, model: MorphableModel, detector: FaceDetector) -> SurfaceLandmarks:
-    """Looked for in the scan's own colours first, then in plain ones, as scanners may colour by anything."""
+def find_landmarks_on(scan: Scan, model: MorphableModel, detector: FaceDetector) -> SurfaceLandmarks:
+    """A scan's landmarks, looked for in its own colours first, then in plain ones: scanners may colour by anything.
+
+    Raises:
+        Face3DError: no face can be seen on it.
+    """
     palettes = [scan.vertex_colours(), None] if scan.coloured else [None]
     for colours in palettes:
         with suppress(Face3DError):
