@@ -14,8 +14,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import ConvexHull
 from torch import Tensor
 
-import morphable
-from face3d.errors import Face3DError
+from face3d.heads import model_of
 from morphable import Head, MorphableModel, on_surface
 from morphable.anthropometry import anthropometric_points
 from morphable.surface import Surface
@@ -89,15 +88,10 @@ def measure(head: Head) -> dict[str, Measurement]:
     """The MEASURES of a head at rest.
 
     Raises:
-        Face3DError: the head does not fit its model.
+        Face3DError: the head has a mesh of its own, or does not fit its model.
         ValueError: there is no such model here.
     """
-    model = morphable.load(head.model)
-    if head.neutral.shape != tuple(model.mean.shape):
-        raise Face3DError(
-            f"The head has {len(head.neutral):,} vertices and the model {head.model!r} {len(model.mean):,}; "
-            "it was made with another version of the model."
-        )
+    model = model_of(head)
     callipers = _callipers(model)
     found = callipers.lengths(torch.as_tensor(head.neutral)[None], torch.as_tensor(head.joints)[None])
     possible = callipers.lengths(*_drawn_from_posterior(head, model))

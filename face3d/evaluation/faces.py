@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-import morphable
 from face3d.errors import Face3DError
+from face3d.heads import model_of
 from face3d.scan_file import load_scan
 from morphable import Head, MorphableModel, on_surface
 
@@ -140,9 +140,10 @@ def _landmark_file(mesh: Path, root: str | Path | None) -> Path:
 
 def _read_head(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     head = Head.load(path)
-    model = morphable.load(head.model)
-    if head.neutral.shape != tuple(model.mean.shape):
-        raise Face3DError(f"{path} was made with another version of the model {head.model!r}.")
+    try:
+        model = model_of(head)
+    except ValueError as error:
+        raise Face3DError(f"{path}: {error}") from error
     name = next((name for name in NOW7_OF if name in model.landmarks), None)
     if name is None:
         raise Face3DError(f"{path} cannot be compared with scans: its model {head.model!r} has no landmarks.")

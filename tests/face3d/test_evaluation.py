@@ -22,6 +22,7 @@ from face3d.evaluation.faces import read_landmarks, visible_triangles, without_s
 from face3d.evaluation.summary import cumulative
 from face3d.registration.alignment import Similarity
 from morphable import Head, MorphableModel, on_surface
+from morphable.topology import Topology
 
 ICT = Path(__file__).parents[3] / "shared/data/ict_facekit.npz"
 ICT_HEAD = 11248
@@ -303,6 +304,14 @@ def _no_head(predictions: Path, scans: Path) -> None:
     (predictions / "anna.glb").write_text("no head")
 
 
+def _head_of_another_model(predictions: Path, scans: Path) -> None:
+    (predictions / "anna.ply").unlink()
+    model = morphable.load()
+    head = Head.from_model(model, torch.zeros(model.identities), {})
+    own = Topology(model.parts, model.triangles, model.uv, model.uv_triangles, model.skinning_weights)
+    replace(head, model="own", topology=own).save(predictions / "anna.glb")
+
+
 def _scan_of_no_size(predictions: Path, scans: Path) -> None:
     np.save(scans / "anna.npy", np.load(scans / "anna.npy") * 7)
 
@@ -319,6 +328,7 @@ def _no_folder(predictions: Path, scans: Path) -> None:
         (_other_names, "has the name of a scan, such as anna"),
         (_no_mesh, "anna.ply"),
         (_no_head, "is not a GLB file"),
+        (_head_of_another_model, "anna.glb: The head has a mesh of its own"),
         (_scan_of_no_size, "no face in metres"),
         (_no_folder, "is no folder"),
     ],

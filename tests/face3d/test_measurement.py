@@ -15,6 +15,7 @@ import morphable
 from face3d.cli import app
 from face3d.measurement import MEASURES, PAIRS, Measurement, _root_breadth, _tape, measure
 from morphable import Head, MorphableModel
+from morphable.topology import Topology
 
 ICT = Path(__file__).parents[3] / "shared/data/ict_facekit.npz"
 PUBLISHED = {
@@ -137,6 +138,9 @@ def test_a_head_of_another_version_of_its_model(model: MorphableModel) -> None:
     head = mean_head(model)
     with pytest.raises(face3d.Face3DError, match="another version of the model"):
         measure(replace(head, neutral=head.neutral[:-1]))
+    own = Topology(model.parts, model.triangles, model.uv, model.uv_triangles, model.skinning_weights)
+    with pytest.raises(face3d.Face3DError, match="a mesh of its own"):
+        measure(replace(head, model="own", topology=own))
     shorter = replace(head, identity_factor=np.ones((3, 2), dtype="f4"))
     assert measure(shorter)["head_breadth"].deviation is None
 
