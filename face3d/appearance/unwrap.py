@@ -37,7 +37,7 @@ LEAST_CROWN = 0.005
 """Part of the crown (the scalp and the skin around it) that must be seen to say whether there is hair."""
 HAIRY = (0.22, 0.35)
 """Part of the seen crown that is hair from which the unseen scalp begins to have some, and has."""
-HAIR_EDGE = 0.02
+HAIR_EDGE = 0.06
 """Weight of the scalp's own outline against the hair seen: hair grows this strictly within it."""
 EYE_REACH = (0.02, 0.09)
 """Distance from the eye or a lash up to which nothing, and from which everything, is taken for a lid's skin: between

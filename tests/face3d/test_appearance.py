@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 import morphable
+from face3d.appearance.completion import Surface, strands
 from face3d.appearance.iris import HAZEL, iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading, skin_colour
 from face3d.appearance.painting import draw_head, paint, to_srgb8
 from face3d.appearance.unwrap import spread, unwrap
-from morphable import MorphableModel
+from morphable import ARKIT_NAMES, MorphableModel
 from morphable.appearance import default_textures
-from renderers import Camera, EnvironmentLight, linear_to_srgb, srgb_to_linear
+from renderers import Camera, EnvironmentLight, Light, linear_to_srgb, rasterize, srgb_to_linear, vertex_normals
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,121 @@ def test_the_unseen_half_is_completed_from_the_seen_one(model: MorphableModel, v
     cheeks = found[140:165, 95:110].mean(), found[140:165, 146:161].mean()
     expected = dark["head"][140:165, 95:110].mean()
     assert cheeks == pytest.approx((expected, expected), rel=0.15)
+
+
+def unwrapped(
+    model: MorphableModel,
+    vertices: torch.Tensor,
+    base: np.ndarray,
+    truth: np.ndarray,
+    eye: tuple[float, float, float],
+    *,
+    background: tuple[float, float, float] = (0.1, 0.1, 0.1),
+    slip: float = 0.0,
+    size: int = 512,
+) -> np.ndarray:
+    """The texture found in a picture of a head with the skin `truth`, drawn from `eye`; the fit is off by `slip` m."""
+    painted = paint(model, default_textures(model, resolution=size) | {"head": truth}, size)
+    camera = Camera.looking_at(eye, [0.0, -0.02, 0.0], [0.0, 1.0, 0.0], 0.3, (768, 768))
+    behind = torch.tensor(background).expand(768, 768, 3)
+    lights: list[Light] = [EnvironmentLight(side_light())]
+    lit = draw_head(camera, vertices, model, painted, lights=lights, background=behind, supersample=1)
+    photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
+    everywhere = torch.ones(photo.shape[:2]).bool()
+    fitted = vertices + torch.tensor([slip, slip, 0.0])
+    return unwrap(photo, everywhere, camera, fitted, model, side_light(), base, 230.0, size)
+
+
+def texels(model: MorphableModel, wanted: torch.Tensor, size: int) -> np.ndarray:
+    """Texels at the centres of the skin's triangles all of whose corners are among the wanted vertices."""
+    span = model.parts["head"].triangles
+    inside = wanted[model.triangles[span].long()].all(1)
+    centres = model.uv[model.uv_triangles[span][inside].long()].mean(1)
+    found = np.zeros((size, size), bool)
+    column, row = (centres.numpy().T * size).astype(int).clip(0, size - 1)
+    found[row, column] = True
+    return found
+
+
+@pytest.mark.parametrize("slip", [0.0, 0.0012])
+def test_closed_lids_are_skin_though_the_photo_shows_open_eyes(
+    model: MorphableModel, vertices: torch.Tensor, slip: float
+) -> None:
+    """Skin that a blink unfolds gets the skin's colour; eyes and lashes stay off it, even if the fit is a bit off."""
+    base = default_textures(model, resolution=512)["head"]
+    truth = (base * 0.7).astype(np.uint8)
+    found = unwrapped(model, vertices, base, truth, (0.0, 0.0, 1.0), slip=slip).astype(float)
+    blink = torch.zeros(1, 52)
+    blink[0, [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]] = 1.0
+    closed = model(torch.zeros(1, model.identities), blink, torch.zeros(1, 4, 3))[0][0]
+    lids = texels(model, ((closed - vertices).norm(dim=1) > 0.002) & ~model.regions["eye_socket"], 512)
+    assert lids.sum() > 100
+    error = np.abs(found - truth)[lids].max(1)
+    assert np.median(error) < 5
+    assert np.percentile(error, 98) < 12
+
+
+def test_what_smears_the_badly_seen_cheek_gives_way_to_the_other_cheek(
+    model: MorphableModel, vertices: torch.Tensor
+) -> None:
+    """In three-quarter view, red on the far cheek where it turns away (as behind a nose, or in hard light)."""
+    eye = torch.tensor([0.5, 0.0, 0.9])
+    base = default_textures(model, resolution=512)["head"]
+    facing = vertex_normals(vertices, model.triangles) @ torch.nn.functional.normalize(eye, dim=0)
+    turned = texels(model, model.regions["cheeks"] & (vertices[:, 0] < 0) & (facing > 0.3) & (facing < 0.5), 512)
+    smeared = base.copy()
+    smeared[ndimage.binary_dilation(turned, iterations=5)] = (150, 80, 70)
+    found = unwrapped(model, vertices, base, smeared, tuple(eye.tolist()))
+    redness = [(skin[turned].astype(float) @ [1, -0.5, -0.5]).mean() for skin in (base, smeared, found)]
+    assert turned.sum() > 50
+    assert redness[2] - redness[0] < 0.05 * (redness[1] - redness[0])
+
+
+def test_unseen_scalp_has_the_hair_that_is_seen_and_stays_bald_without(
+    model: MorphableModel, vertices: torch.Tensor
+) -> None:
+    """Seen from below the chin, which shows little of the crown."""
+    base = default_textures(model, skin_colour=(0.5, 0.3, 0.22), resolution=512)["head"]
+    scalp = model.regions["scalp"]
+    crown = scalp | (model.regions["skin"] & ~model.regions["face"] & (vertices[:, 1] > 0.06))
+    rows, columns = np.nonzero(texels(model, crown, 512))
+    brown = srgb_of((0.06, 0.03, 0.015))
+    haired = base.copy()
+    for row, column in zip(rows, columns, strict=True):
+        haired[max(0, row - 16) : row + 16, max(0, column - 16) : column + 16] = brown
+    back = texels(model, scalp & (vertices[:, 2] < -0.03), 512)
+    tone = [unwrapped(model, vertices, base, skin, (0.0, -0.25, 1.0))[back].mean(0) for skin in (haired, base)]
+    assert tone[0] == pytest.approx(brown.astype(float), abs=25)
+    assert tone[1] == pytest.approx(base[back].mean(0), abs=15)
+
+
+def srgb_of(linear: tuple[float, float, float]) -> np.ndarray:
+    return to_srgb8(torch.tensor(linear))
+
+
+def test_fields_spread_over_the_surface_know_no_seam(model: MorphableModel, vertices: torch.Tensor) -> None:
+    """Known on the person's left half only, the field is the same on both sides of the texture's cut at the back."""
+    span = model.parts["head"].triangles
+    x, y = 2 * model.uv[:, 0] - 1, 1 - 2 * model.uv[:, 1]
+    flat = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None]
+    fragments = rasterize(flat, model.uv_triangles[span], (256, 256))
+    surface = Surface.of(vertices[: model.parts["head"].vertices.stop], model.triangles[span], fragments)
+    weight = torch.zeros(256, 256)
+    weight[:, 160:] = 1.0
+    values = torch.linspace(0, 1, 256)[None, :, None].expand(256, 256, 1)
+    field = surface.fill(values, weight, torch.zeros(1, 1), 1e-4)[..., 0]
+    covered = fragments.triangle[0] >= 0
+    assert float((field - values[..., 0])[(weight > 0) & covered].abs().mean()) < 0.02
+    rows = torch.arange(60, 200)
+    assert float((field[rows, 0] - field[rows, -1]).abs().max()) < 0.03
+
+
+def test_strands_meet_at_the_back() -> None:
+    pattern = strands(256)
+    assert torch.equal(pattern, pattern.flip(1))
+    assert float(pattern.std()) == pytest.approx(1.0, abs=1e-3)
+    along, across = (pattern.diff(dim=k)[20:100, 118:138].abs().mean() for k in (0, 1))
+    assert along < 0.5 * across
 
 
 def test_iris_takes_the_colour_of_its_ring() -> None:
