@@ -12,6 +12,7 @@ import scipy.sparse.csgraph
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
+from scipy.spatial import cKDTree
 
 import morphable
 from avatars.export.surface import split_seams
@@ -266,24 +267,42 @@ def _shapes(
 def _inside_mouth(
     mesh: _Mesh, fitted: FittedHead, model: MorphableModel
 ) -> list[tuple[Int[np.ndarray, " vertex"], Float[np.ndarray, "52 vertex 3"]]]:
-    """Pieces of the mesh that are teeth, gums or tongue, and what the default head's do: teeth stay as they are."""
+    """The mesh's teeth and gums, upper and lower, and tongue, where they are pieces of their own; and how they move: as
+    the default head's do below them, teeth as one rigid thing."""
+    found = []
+    for name, members, feet in _mouth_parts(mesh, fitted, model):
+        corners = model.triangles.long().numpy()[model.parts[name].triangles][feet.triangles]
+        moved = np.einsum("pk,spki->spi", feet.barycentric, fitted.expressions[:, corners])
+        found.append((members, moved if name == "tongue" else stiffened(mesh.vertices[members], moved)))
+    return found
+
+
+def _mouth_parts(
+    mesh: _Mesh, fitted: FittedHead, model: MorphableModel
+) -> list[tuple[str, Int[np.ndarray, " vertex"], Footpoints]]:
+    """For each of MOUTH_PARTS that the mesh has: its vertices, and their places on the default head's. Pieces go to the
+    part that they lie nearest to, both mouths being laid middle on middle first."""
     pieces = _pieces(len(mesh.vertices), mesh.triangles)
     skin = np.bincount(pieces).argmax()
     eyes = {int(pieces[mesh.parts[name].vertices.start]) for name in EYES if name in mesh.parts}
-    candidates = [np.flatnonzero(pieces == piece) for piece in np.unique(pieces) if piece not in {skin, *eyes}]
-    if not candidates:
-        return []
     everything = model.triangles.long().numpy()
     surfaces = {name: Surface(fitted.neutral, everything[model.parts[name].triangles]) for name in MOUTH_PARTS}
-    found = []
-    for members in candidates:
-        feet = {name: surface.closest(mesh.vertices[members]) for name, surface in surfaces.items()}
-        name = min(feet, key=lambda each: float(np.mean(feet[each].distances)))
-        if np.mean(feet[name].distances) < MOUTH_REACH:
-            corners = surfaces[name].triangles[feet[name].triangles]
-            moved = np.einsum("pk,spki->spi", feet[name].barycentric, fitted.expressions[:, corners])
-            found.append((members, moved if name == "tongue" else stiffened(mesh.vertices[members], moved)))
-    return found
+    near = cKDTree(np.concatenate([fitted.neutral[model.parts[name].vertices] for name in MOUTH_PARTS]))
+    inside = [
+        members
+        for members in (np.flatnonzero(pieces == piece) for piece in np.unique(pieces) if piece not in {skin, *eyes})
+        if near.query(mesh.vertices[members])[0].mean() < MOUTH_REACH
+    ]
+    if not inside:
+        return []
+    theirs = mesh.vertices[np.concatenate(inside)]
+    shift = (near.data.min(0) + near.data.max(0) - theirs.min(0) - theirs.max(0)) / 2
+    groups: dict[str, list[np.ndarray]] = {}
+    for members in inside:
+        off = {name: surface.closest(mesh.vertices[members] + shift).distances for name, surface in surfaces.items()}
+        groups.setdefault(min(off, key=lambda name: float(off[name].mean())), []).append(members)
+    together = {name: np.concatenate(members) for name, members in groups.items()}
+    return [(name, all_, surfaces[name].closest(mesh.vertices[all_] + shift)) for name, all_ in together.items()]
 
 
 def _dressed(
