@@ -104,10 +104,12 @@ def unwrap(
     skin_expected = torch.maximum(masks["doubtful"], masks["face"] * (1 - trust))
     trust = _better_half(trust * (1 - skin_expected * (1 - skin_like)))
     unseen = _completion(albedo, own, trust, glimpsed, skin_like, hair_like, masks, surface)
-    trust = trust[..., None]
+    smooth = torch.lerp(unseen, -white, trust[..., None])
     if size != len(base):
-        places, trust, white, unseen = (_enlarged(image, size) for image in (places, trust, white, unseen))
-    return to_srgb8(torch.lerp(unseen, _sampled(brightness, places) - white, trust).exp())
+        smooth, trust, places = _enlarged(torch.cat([smooth, trust[..., None], places], -1), size).split([3, 1, 2], -1)
+    else:
+        trust = trust[..., None]
+    return to_srgb8(torch.addcmul(smooth, trust, _sampled(brightness, places)).exp())
 
 
 def _texel_geometry(
