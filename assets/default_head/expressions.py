@@ -23,6 +23,8 @@ MOVES = 2e-5
 """Metres: vertices that no shape moves further are left out."""
 DIFFUSION, PUFF_DIFFUSION = 4e-3, 14e-3
 """Metres over which the offsets as drawn are smoothed, and those of cheekPuff, whose cheeks are lumpy."""
+PUFF_HEIGHT = 0.013
+"""Metres by which cheekPuff blows up the cheeks where they bulge most."""
 PROBES, NEIGHBOURS, REACH = 300, 24, 0.018
 """Vertices all over the skin whose displacements tell how it stretches; how many of them tell it at any one vertex, and
 with which standard deviation in metres."""
@@ -30,13 +32,13 @@ STIFFNESS = 0.05
 """Pull of a Jacobian towards the identity, as a share of its neighbourhood's spread."""
 CHEEK_PUFF, JAW_OPEN, TONGUE_OUT = (ARKIT_NAMES.index(name) for name in ("cheekPuff", "jawOpen", "tongueOut"))
 DAMPED = {
-    **{"mouthRollUpper": 0.6, "jawForward": 0.6, "jawLeft": 0.8, "jawRight": 0.8, "mouthDimpleLeft": 0.85},
+    **{"mouthRollUpper": 0.5, "jawForward": 0.6, "jawLeft": 0.8, "jawRight": 0.8, "mouthDimpleLeft": 0.85},
     **{"mouthDimpleRight": 0.85, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
 }
 """How much is left of shapes whose whole way would press the lips through the teeth."""
 TONGUE_OUT_JAW = 0.3
 """The part of jawOpen that makes room for the tongue."""
-TONGUE_SINK = (0.020, 0.004)
+TONGUE_SINK = (0.015, 0.004)
 """Metres by which the tongue's root and its tip sink as the jaw opens: it lies down on the floor of the mouth."""
 BLINK_REACH = (1.2, 1.6)
 """Radii of the eyeball from its centre at which skin begins to stay, and stays, as it is in a blink: brows do."""
@@ -58,8 +60,12 @@ CORNEA = 6e-3
 SEAT = (5e-4, 8e-4, 1.3e-3)
 """Metres from the eyeball to the rings of the lids' margin at rest, from its inner edge outwards, at least."""
 HELD = 2.5e-3
-"""Metres: what lies closer to the eyeball on the mean head keeps its distance on all heads."""
+"""Metres: what of lids' margins and sockets lies closer to the eyeball on the mean head keeps its distance on all."""
+DEVIATIONS = 5.0
+"""Of the prior, up to which no skin comes nearer to the eyeball than the margin's inner edge."""
 JAW_SHAPES = ("jawForward", "jawLeft", "jawOpen", "jawRight")
+TEETH_REACH = 0.006
+"""Standard deviation in metres of the distance over which skin holds the teeth behind it."""
 LID_REACH = 0.009
 """Metres about the eyeball within which skin is kept off it."""
 LID_SHAPE = 3e-4
@@ -91,6 +97,7 @@ class Skin:
             inner corner, then follow the upper lid, the outer corner half way, and the lower lid backwards.
         sockets: the lining of the eye sockets, behind the lids.
         mouth: the loop where the lips' skin ends inside the mouth.
+        mouth_lining: what lies behind it, the loop included.
     """
 
     vertices: Float[np.ndarray, "vertex 3"]
@@ -98,6 +105,7 @@ class Skin:
     eye_rings: tuple[Int[np.ndarray, "ring column"], Int[np.ndarray, "ring column"]]
     sockets: Int[np.ndarray, " vertex"]
     mouth: Int[np.ndarray, " loop"]
+    mouth_lining: Int[np.ndarray, " vertex"]
 
 
 @dataclass(frozen=True)
@@ -130,9 +138,10 @@ def find_skin(vertices: Tensor, triangles: np.ndarray, base: BaseMesh, number: n
         rings.append(number[_grown(loop, outside, next_to)])
     edge, _ = _edge(base, "mouth_cavity")
     mouth = number[_loop(min(edge), min(next_to[min(edge)] & edge), edge, next_to)]
+    lining = number[np.unique(base.quads[body & (base.labels == "mouth_cavity")])]
     cavities = number[np.unique(base.quads[body & np.char.startswith(base.labels, "eye_cavity")])]
     sockets = np.setdiff1d(cavities[cavities >= 0], np.stack(rings)[:, 0])
-    return Skin(vertices.numpy(), triangles, (rings[0], rings[1]), sockets, mouth)
+    return Skin(vertices.numpy(), triangles, (rings[0], rings[1]), sockets, mouth, lining)
 
 
 def _edge(base: BaseMesh, label: str) -> tuple[set[int], set[int]]:
@@ -170,7 +179,8 @@ def with_lids_seated(
     mean: Tensor, modes: Tensor, joints: Tensor, joint_modes: Tensor, skin: Skin, ranges: dict
 ) -> tuple[Tensor, Tensor]:
     """The mean and the identity modes changed so that on every head the eyeballs are spheres about their joints and the
-    lids' margins lie on them: SEAT is their least distance on the mean, and no mode changes it."""
+    lids' margins lie on them: SEAT is their least distance on the mean, and no mode changes it. Other skin stays
+    outside of the margin's inner edge up to DEVIATIONS."""
     mean, modes = mean.clone(), modes.clone()
     for side, rings in enumerate(skin.eye_rings):
         ball = slice(*ranges[("eye_left", "eye_right")[side]][0])
@@ -189,12 +199,45 @@ def with_lids_seated(
         distance = away.norm(dim=-1, keepdim=True)
         mean[everywhere] = centre + away * ((radius + gap) / distance).clamp(min=1)
 
+        away = mean[everywhere] - centre
+        height = away.norm(dim=-1) - radius
+        outwards = torch.nn.functional.normalize(away, dim=-1)
+        excess = ((modes[:, everywhere] - centre_modes) * outwards).sum(-1) - growth[..., 0]
+        kept = ((height - SEAT[0]) / (DEVIATIONS * excess.square().sum(0).sqrt())).clamp(0, 1)
         held = torch.as_tensor(np.unique(np.concatenate([skin.sockets, *rings[: len(SEAT)]])))
-        held = held[(mean[held] - centre).norm(dim=-1) < radius + HELD]
-        outwards = torch.nn.functional.normalize(mean[held] - centre, dim=-1)
-        excess = ((modes[:, held] - centre_modes) * outwards).sum(-1, keepdim=True) - growth
-        modes[:, held] -= excess * outwards
+        kept[held[height[held] < HELD]] = 0
+        modes[:, everywhere] -= ((1 - kept) * excess)[..., None] * outwards
     return mean, modes
+
+
+def with_teeth_held(mean: Tensor, modes: Tensor, skin: Skin, ranges: dict) -> Tensor:
+    """The identity modes changed so that on every head teeth and tongue keep their place behind the skin before them:
+    each arch follows its position, turn and size, and the lower one takes the tongue along.
+
+    A mode's displacement of that skin is fitted by an infinitesimal similarity u = t + ω × x + s x, by least squares
+    with Gaussian weights of the distance from the arch.
+    """
+    modes = modes.clone()
+    for names in (("teeth_upper",), ("teeth_lower", "tongue")):
+        arch = mean[slice(*ranges[names[0]][0])]
+        away, _ = cKDTree(arch.numpy()).query(skin.vertices)
+        away[skin.mouth_lining] = np.inf
+        before = (away < 3 * TEETH_REACH) & (skin.vertices[:, 2] > float(arch[:, 2].mean()))
+        chosen, middle = np.flatnonzero(before), arch.mean(0)
+        weight = torch.as_tensor(np.exp(-0.25 * (away[chosen] / TEETH_REACH) ** 2), dtype=mean.dtype)[:, None]
+        motions, seen = weight * _similarities(mean[chosen] - middle), weight * modes[:, chosen]
+        fit = torch.linalg.lstsq(motions.flatten(1).mT, seen.flatten(1).mT).solution
+        for name in names:
+            held = slice(*ranges[name][0])
+            modes[:, held] = torch.tensordot(fit.mT, _similarities(mean[held] - middle), 1)
+    return modes
+
+
+def _similarities(points: Float[Tensor, "point 3"]) -> Float[Tensor, "7 point 3"]:
+    """Velocities of points under shifts along the axes, turns about them, and growth."""
+    axes = torch.eye(3)[:, None].expand(-1, len(points), -1)
+    turns = torch.linalg.cross(axes, points.expand(3, -1, -1))
+    return torch.cat([axes, turns, points[None]])
 
 
 def _sphere_centre(ball: Float[Tensor, "vertex 3"]) -> Float[Tensor, "3"]:
@@ -217,7 +260,8 @@ def fitted_expressions(
     soft_shapes = torch.zeros_like(drawn)
     whole = slice(0, len(skin.vertices))
     soft_shapes[:, whole] = _smoothed(drawn[:, whole], skin, DIFFUSION)
-    soft_shapes[[CHEEK_PUFF], whole] = _smoothed(drawn[[CHEEK_PUFF], whole], skin, PUFF_DIFFUSION)
+    inside = template[slice(*ranges["tongue"][0])].mean(0)
+    soft_shapes[CHEEK_PUFF, whole] = _blown_up(drawn[CHEEK_PUFF, whole], template[whole] - inside, skin)
     soft_shapes[:, skin.sockets] = 0
     for name, share in DAMPED.items():
         soft_shapes[ARKIT_NAMES.index(name)] *= share
@@ -281,6 +325,15 @@ def with_lips_closed(mean: Tensor, modes: Tensor, contacts: LipContacts) -> tupl
     mean[contacts.vertices] += spread @ (gap * (1 - TOUCH / gap.norm(dim=-1, keepdim=True)).clamp(min=0))
     modes[:, contacts.vertices] += spread @ torch.einsum("mpki,pk->mpi", modes[:, pairs], weights)
     return mean, modes
+
+
+def _blown_up(
+    drawn: Float[Tensor, "skin 3"], from_inside: Float[Tensor, "skin 3"], skin: Skin
+) -> Float[Tensor, "skin 3"]:
+    """A smooth bulge where offsets are drawn: outwards from the middle of the mouth, as air presses."""
+    outwards = torch.nn.functional.normalize(from_inside, dim=-1)
+    bulge = _smoothed((drawn.norm(dim=-1, keepdim=True) * outwards)[None], skin, PUFF_DIFFUSION)[0]
+    return bulge * (PUFF_HEIGHT / bulge.norm(dim=-1).max())
 
 
 def _smoothed(offsets: Float[Tensor, "shape skin 3"], skin: Skin, over: float) -> Float[Tensor, "shape skin 3"]:

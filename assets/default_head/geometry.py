@@ -46,13 +46,13 @@ BITING_EDGES = {
 LASH_RING, LASH_ROWS = 2, 4
 ARCH_WIDTH = 0.96
 """Of the arches, against the helpers', which touch the cheeks."""
-OVERBITE = {"upper": (0.0, 0.8e-3, -5.0e-3), "lower": (0.0, -1.8e-3, -7.2e-3)}
+OVERBITE = {"upper": (0.0, 0.8e-3, -5.6e-3), "lower": (0.0, -1.8e-3, -7.8e-3)}
 """Metres by which the arches are moved, since the helpers stand edge on edge and touch the lips."""
 
 TONGUE_LENGTH, TONGUE_WIDTH, TONGUE_TAPER = 0.89, 0.76, 0.2
 """Of the tongue, against the helper's, which passes through the lower teeth; and how much narrower it is at its tip."""
-TONGUE_DROP = 3e-3
-"""Metres by which it lies lower."""
+TONGUE_DROP, TONGUE_ROOT = 3e-3, 0.4
+"""Metres by which it lies lower, and how much is left of the root that hangs below its tip, towards the throat."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,9 @@ def _tongue(base: BaseMesh) -> Part:
     along = (helper[:, 2] - back) / np.ptp(helper[:, 2])
     width = TONGUE_WIDTH - TONGUE_TAPER * along**4
     length = back + TONGUE_LENGTH * (helper[:, 2] - back)
-    tongue = np.stack([width * helper[:, 0], helper[:, 1] - TONGUE_DROP, length], 1)
+    hanging = np.clip(helper[along.argmax(), 1] - helper[:, 1], 0, None)
+    height = helper[:, 1] + (1 - TONGUE_ROOT) * hanging - TONGUE_DROP
+    tongue = np.stack([width * helper[:, 0], height, length], 1)
     return Part(_borne_by_jaw(base, "lower", tongue), triangles, uv, triangles)
 
 
