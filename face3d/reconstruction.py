@@ -1,7 +1,9 @@
-"""One photo to one head: the whole way, a function a stage."""
+"""Photos of a person to their head: the whole way, a function a stage."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,16 @@ import morphable
 from face3d.appearance.iris import iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading
 from face3d.appearance.painting import Paint, draw_head, paint, to_srgb8
+from face3d.appearance.plain import plain_picture
 from face3d.appearance.sheet import CLAY, preview_sheet
 from face3d.appearance.unwrap import unwrap
+from face3d.errors import Face3DError
 from face3d.fitting.evidence import OUTER_EYE_CORNERS
-from face3d.fitting.gauss_newton import State
-from face3d.fitting.geometry import GeometryFit, Measurements, calibrated
-from face3d.fitting.photometric import refine
+from face3d.fitting.gauss_newton import Belief, State
+from face3d.fitting.geometry import GeometryFit, Measurements, calibrated, curvature, fitted_together
+from face3d.fitting.identity_regression import IdentityRegression
+from face3d.fitting.photometric import ShadedView, refine
+from face3d.fitting.posterior import Posterior
 from face3d.fitting.start import first_state, priors
 from face3d.output import atomic_directory
 from face3d.perception import FaceDetector, MediaPipeDetector, select
@@ -30,7 +36,7 @@ from face3d.stages import Progress, Stages
 from face3d.subject import Subject
 from morphable import ARKIT_NAMES, Head, MorphableModel
 from morphable.appearance import default_textures, plain_textures
-from renderers import Camera, DirectionalLight, EnvironmentLight, Light, srgb_to_linear
+from renderers import srgb_to_linear
 
 LOOK_SIZE = 512
 """Pixels a side of the crop in which the estimate is rendered for the detector to look at."""
@@ -47,13 +53,11 @@ OWN_SIZE = 1024
 """Pixels a side of the model's own skin, at most: it has no finer detail."""
 UNWRAP_SIZE = 1280
 """Pixels a side of the crop of the photo that is unwrapped, at most."""
-PLAIN_BACKGROUND = 0.3
-"""Linear grey behind the fit's picture."""
 
 
 @dataclass
 class Reconstruction:
-    """A head from a photo, and how it went. Images are sRGB."""
+    """A head from photos, and how it went. Images are sRGB."""
 
     head: Head
     preview: UInt8[np.ndarray, "sheet_height sheet_width 3"]
@@ -79,69 +83,122 @@ class Reconstruction:
 
 
 def reconstruct(
-    photo: str | Path | Photo,
-    *,
+    *photos: str | Path | Photo,
     face: int = 0,
     texture_size: int = 2048,
     detector: FaceDetector | None = None,
 ) -> Head:
-    """The head of a person in a photo.
+    """The head of a person in one or more photos.
 
     Args:
-        photo: an image file, or a photo already loaded.
-        face: which one, most prominent first.
+        photos: image files, or photos already loaded, all of one person.
+        face: which one in each photo, most prominent first.
         texture_size: pixels a side of the skin's texture.
         detector: finds faces; MediaPipe's if not given.
 
     Raises:
-        Face3DError: the photo cannot be read, or there is no such face in it.
+        Face3DError: a photo cannot be read, or there is no such face in any.
     """
-    loaded = photo if isinstance(photo, Photo) else load_photo(photo)
+    loaded = [photo if isinstance(photo, Photo) else load_photo(photo) for photo in photos]
     return run_reconstruction(loaded, face=face, texture_size=texture_size, detector=detector).head
 
 
 def run_reconstruction(
-    photo: Photo,
+    photos: Photo | Sequence[Photo],
     *,
     face: int = 0,
     texture_size: int = 2048,
     detector: FaceDetector | None = None,
     progress: Progress | None = None,
 ) -> Reconstruction:
-    """As `reconstruct`, with the pictures and the report that the command line writes."""
+    """As `reconstruct`, with the pictures and the report that the command line writes.
+
+    The texture and the pictures are of the photo that sees the face most from the front.
+    """
     if detector is None:
         with MediaPipeDetector() as own:
-            return run_reconstruction(photo, face=face, texture_size=texture_size, detector=own, progress=progress)
+            return run_reconstruction(photos, face=face, texture_size=texture_size, detector=own, progress=progress)
     stages = Stages(progress)
     stages("finding faces")
     model = morphable.load()
-    observation = select(detector.detect(photo.pixels), face, photo.name)
+    subjects, unseen = _subjects([photos] if isinstance(photos, Photo) else photos, face, model, detector)
 
     stages("fitting the shape")
-    subject = Subject(photo, observation, model, detector)
-    geometry, state, bias = _fit_geometry(subject, stages)
+    belief = IdentityRegression.load().belief([subject.observation for subject in subjects])
+    fits, states, biases = _fit_geometry(subjects, belief, stages)
 
     stages("separating skin and light")
-    skin, light = _fit_appearance(subject, state)
-    state = _fit_shading(subject, geometry, state, bias, skin, light)
-    skin, light = _fit_appearance(subject, state)
-    landmark_error = geometry.landmark_error(state, bias)
+    colours = [_fit_appearance(*each) for each in zip(subjects, states, strict=True)]
+    knowledge = curvature(fits, states, belief, biases)
+    states = _fit_shading(subjects, states, knowledge, colours)
+    posterior = Posterior.of(model, knowledge)
 
     stages("painting the texture")
+    main = _most_frontal(states)
+    subject, state = subjects[main], states[main]
+    skin, light = _fit_appearance(subject, state)
     textures = _textures(subject, state, skin, light, texture_size)
 
     stages("drawing pictures")
-    identity = state.identity.float()
-    report = make_report(subject, state, skin, light, landmark_error)
-    head = Head.from_model(model, identity, textures, provenance=provenance(report))
+    landmark_errors = [fit.landmark_error(s, b) for fit, s, b in zip(fits, states, biases, strict=True)]
+    report = make_report(subjects, states, main, skin, light, landmark_errors, posterior, unseen)
+    head = Head.from_model(
+        model,
+        state.identity.float(),
+        textures,
+        provenance=provenance(report),
+        deviation=posterior.deviation,
+        identity_factor=posterior.factor,
+    )
     fit, preview = _pictures(subject, state, head)
     report["seconds"] = stages.finish()
     return Reconstruction(head, preview, fit, textures["head"], report)
 
 
-def _fit_geometry(subject: Subject, stages: Stages) -> tuple[GeometryFit, State, Float[Tensor, "478 2"]]:
-    """Identity, expression, pose and camera from landmarks and outline; and the detector's bias on this head."""
-    observation, model = subject.observation, subject.model
+def _subjects(
+    photos: Sequence[Photo], face: int, model: MorphableModel, detector: FaceDetector
+) -> tuple[list[Subject], list[str]]:
+    """The person in each photo, and the names of the photos among several in which no such face was found."""
+    subjects, unseen = [], []
+    for photo in photos:
+        try:
+            observation = select(detector.detect(photo.pixels), face, photo.name)
+        except Face3DError:
+            if len(photos) == 1:
+                raise
+            unseen.append(photo.name)
+        else:
+            subjects.append(Subject(photo, observation, model, detector))
+    if not subjects:
+        raise Face3DError(
+            f"no face was found in any of the {len(photos)} photos; give photos that show the face clearly"
+        )
+    return subjects, unseen
+
+
+def _fit_geometry(
+    subjects: Sequence[Subject], belief: Belief, stages: Stages
+) -> tuple[list[GeometryFit], list[State], list[Float[Tensor, "478 2"]]]:
+    """Identity; each photo's expression, pose and camera; and the detector's bias on this head there."""
+    fits, states, looks = [], [], []
+    model = subjects[0].model
+    painted = paint(model, plain_textures(model, resolution=LOOK_SIZE), LOOK_SIZE)
+    for subject in subjects:
+        fit = _geometry_fit(subject)
+        start = first_state(
+            fit.mean_landmarks, subject.observation.landmarks, fit.priors, belief.mean, subject.principal
+        )
+        fits.append(fit)
+        states.append(fit.pose(start))
+        looks.append(partial(_redetected, subject, painted=painted))
+    states = fitted_together(fits, states, 4, [None] * len(fits))
+    stages.at(0.3)
+    states, biases = calibrated(fits, states, looks, CALIBRATIONS, BIAS_LIMIT)
+    return fits, states, biases
+
+
+def _geometry_fit(subject: Subject) -> GeometryFit:
+    observation = subject.observation
     scores = [observation.expression_scores[name] for name in ARKIT_NAMES]
     beliefs = priors(
         torch.tensor(scores, dtype=torch.float64), subject.photo.focal_pixels, subject.height, subject.width
@@ -151,23 +208,18 @@ def _fit_geometry(subject: Subject, stages: Stages) -> tuple[GeometryFit, State,
         luminance=subject.photo.pixels.mean(2),
         principal=subject.principal,
     )
-    fit = GeometryFit(model, seen, beliefs)
-    state = first_state(fit.mean_landmarks, observation.landmarks, beliefs, model.identities, subject.principal)
-    state = fit.everything(fit.pose(state), rounds=4)
-    stages.at(0.3)
-    painted = paint(model, plain_textures(model, resolution=LOOK_SIZE), LOOK_SIZE)
+    return GeometryFit(subject.model, seen, beliefs)
 
-    def look(estimate: State) -> Float[np.ndarray, "478 3"] | None:
-        return _redetected(subject, estimate, painted)
 
-    state, bias = calibrated(fit, state, look, CALIBRATIONS, BIAS_LIMIT)
-    return fit, state, bias
+def _most_frontal(states: Sequence[State]) -> int:
+    """The photo on whose axis the face looks most nearly."""
+    return max(range(len(states)), key=lambda index: -float(states[index].rotation[2, 2]))
 
 
 def _redetected(subject: Subject, state: State, painted: Paint) -> Float[np.ndarray, "478 3"] | None:
     """What the detector finds on a plain picture of an estimate, in the photo's pixels."""
     window = subject.window(LOOK_SIZE, LOOK_MARGIN)
-    picture = _plain_picture(subject, state, painted, window.camera(subject.camera(state)))
+    picture = plain_picture(window.camera(subject.camera(state)), subject.vertices(state), subject.model, painted)
     scale = window.size / window.side
     x0, y0, x1, y1 = (
         (edge - corner) * scale for edge, corner in zip(subject.observation.box, (window.x, window.y) * 2, strict=True)
@@ -176,25 +228,6 @@ def _redetected(subject: Subject, state: State, painted: Paint) -> Float[np.ndar
     if found is None:
         return None
     return found.landmarks / scale + np.array([window.x, window.y, 0.0])
-
-
-def _plain_picture(subject: Subject, state: State, painted: Paint, camera: Camera) -> UInt8[np.ndarray, "h w 3"]:
-    """The posed head under a headlight, in the colours given, before plain grey."""
-    ambient = torch.zeros(9, 3)
-    ambient[0] = 2.2
-    from_camera = -(camera.rotation.T @ torch.tensor([-0.3, -0.4, -1.0]))
-    lights: list[Light] = [EnvironmentLight(ambient), DirectionalLight(from_camera, torch.full((3,), 0.5))]
-    supersample = 2 if max(camera.resolution) <= 1024 else 1
-    result = draw_head(
-        camera,
-        subject.vertices(state),
-        subject.model,
-        painted,
-        lights=lights,
-        background=PLAIN_BACKGROUND,
-        supersample=supersample,
-    )
-    return to_srgb8(result.colour)[0]
 
 
 def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"], Float[Tensor, "9 3"]]:
@@ -218,26 +251,20 @@ def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"],
 
 
 def _fit_shading(
-    subject: Subject,
-    geometry: GeometryFit,
-    state: State,
-    bias: Float[Tensor, "478 2"],
-    skin: Float[Tensor, "3"],
-    light: Float[Tensor, "9 3"],
-) -> State:
-    """The state that explains the photo's shading, too."""
-    window = subject.window(LIGHT_SIZE, LIGHT_MARGIN)
-    return refine(
-        state,
-        geometry.curvature(state, bias),
-        subject.model,
-        window.camera(subject.camera(state)),
-        srgb_to_linear(window.pixels(subject.photo.pixels)),
-        window.inside(subject.photo.pixels),
-        skin,
-        light,
-        _bare_skin(subject.model),
-    )
+    subjects: Sequence[Subject],
+    states: Sequence[State],
+    knowledge: Float[Tensor, "unknown unknown"],
+    colours: Sequence[tuple[Float[Tensor, "3"], Float[Tensor, "9 3"]]],
+) -> list[State]:
+    """The states that explain the photos' shading, too."""
+    views = []
+    for subject, state, (skin, light) in zip(subjects, states, colours, strict=True):
+        window = subject.window(LIGHT_SIZE, LIGHT_MARGIN)
+        photo = srgb_to_linear(window.pixels(subject.photo.pixels))
+        inside = window.inside(subject.photo.pixels)
+        views.append(ShadedView(window.camera(subject.camera(state)), photo, inside, skin, light))
+    model = subjects[0].model
+    return refine(states, knowledge, model, views, _bare_skin(model))
 
 
 def _bare_skin(model: MorphableModel) -> Bool[Tensor, " vertex"]:
@@ -284,7 +311,7 @@ def _pictures(
     """The fit at the photo's size, and the preview sheet."""
     model = subject.model
     plain = paint(model, plain_textures(model))
-    fit = _plain_picture(subject, state, plain, subject.camera(state))
+    fit = plain_picture(subject.camera(state), subject.vertices(state), model, plain)
     covered = np.abs(fit.astype(int) - fit[0, 0]).sum(2, keepdims=True) > 6
     overlay = np.where(covered, (0.45 * subject.photo.pixels + 0.55 * fit).astype(np.uint8), subject.photo.pixels)
     textures = {name: texture.pixels for name, texture in head.textures.items()}

@@ -1,15 +1,21 @@
 """`face3d reconstruct`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from face3d.cli.talk import StageLines, one_sentence_errors
 
+if TYPE_CHECKING:
+    from face3d.perception import FaceDetector
+    from face3d.reconstruction import Reconstruction
+
 
 def reconstruct(
-    photo: Annotated[Path, typer.Argument(help="A photo with a face.", show_default=False)],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Photos of one person, one or more; or one scan.", show_default=False)
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
     face: Annotated[int, typer.Option(min=0, help="Which face, most prominent first.")] = 0,
     texture_size: Annotated[int, typer.Option(min=64, max=8192, help="Pixels a side of the texture.")] = 2048,
@@ -17,27 +23,43 @@ def reconstruct(
         Path | None, typer.Option(help="Your own MediaPipe face_landmarker.task.", show_default=False)
     ] = None,
 ) -> None:
-    """Reconstruct a head from a photo: head.glb, preview.png, fit.png, albedo.png, report.json."""
+    """Reconstruct a head from photos or a scan: head.glb, preview.png, fit.png, albedo.png, report.json."""
     with one_sentence_errors():
         from face3d.output import require_writable_directory
 
         require_writable_directory(output)
         with StageLines() as stages:
-            stages("reading the photo", 0.0)
-            from face3d.photo import load_photo
-
-            picture = load_photo(photo)
             stages("loading", 0.0)
             from face3d.perception import MediaPipeDetector
-            from face3d.reconstruction import run_reconstruction
+            from face3d.scan_file import is_scan
 
             with MediaPipeDetector(landmarker) as detector:
-                result = run_reconstruction(
-                    picture, face=face, texture_size=texture_size, detector=detector, progress=stages
-                )
+                if any(is_scan(path) for path in inputs):
+                    result = _from_scan(inputs, texture_size, detector, stages)
+                else:
+                    result = _from_photos(inputs, face, texture_size, detector, stages)
             stages("saving", 0.0)
             result.save(output)
         for warning in result.report.get("warnings", []):
             typer.echo(f"Warning: {warning}", err=True)
         typer.echo(f"Head:    {output / 'head.glb'}")
         typer.echo(f"Preview: {output / 'preview.png'}")
+
+
+def _from_photos(
+    paths: list[Path], face: int, texture_size: int, detector: "FaceDetector", stages: StageLines
+) -> "Reconstruction":
+    from face3d.photo import load_photo
+    from face3d.reconstruction import run_reconstruction
+
+    photos = [load_photo(path) for path in paths]
+    return run_reconstruction(photos, face=face, texture_size=texture_size, detector=detector, progress=stages)
+
+
+def _from_scan(paths: list[Path], texture_size: int, detector: "FaceDetector", stages: StageLines) -> "Reconstruction":
+    from face3d.errors import Face3DError
+    from face3d.scan import run_scan
+
+    if len(paths) > 1:
+        raise Face3DError("A scan is reconstructed on its own: give one scan, or photos without a scan.")
+    return run_scan(paths[0], texture_size=texture_size, detector=detector, progress=stages)

@@ -1,11 +1,12 @@
-"""Robust Gauss-Newton over what a photo of one head can tell: identity, expression, head pose and focal length."""
+"""Robust Gauss-Newton over what photos of one head can tell: its identity, and for each photo expression, head pose
+and focal length."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import roma
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from renderers import Camera
@@ -81,60 +82,135 @@ class GaussianPriors:
     log_focal_sigma: float
     log_distance: float
     log_distance_sigma: float
-    identity_sigma: float = 1.0
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A Gaussian over identities."""
+
+    mean: Float[Tensor, " identity"]
+    precision: Float[Tensor, "identity identity"]
+
+    @classmethod
+    def prior(cls, identities: int) -> "Belief":
+        """Before anything was seen."""
+        return cls(torch.zeros(identities, dtype=torch.float64), torch.eye(identities, dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class View:
+    """One photo at an estimate: what it measures there."""
+
+    state: State
+    terms: Sequence[PointTerm]
+    priors: GaussianPriors
+    principal: Float[Tensor, "2"]
 
 
 def minimise(
-    terms: Sequence[PointTerm],
-    priors: GaussianPriors,
-    start: State,
-    principal: Float[Tensor, "2"],
+    views: Sequence[View],
+    belief: Belief,
     iterations: int,
     free: frozenset[str] = frozenset({"identity", "expression", "pose", "focal"}),
-) -> State:
-    """Minimise the terms and priors from `start`, moving only the groups of unknowns in `free`.
+) -> list[State]:
+    """Minimise the terms and priors of all views from their states, moving only the groups of unknowns in `free`.
 
-    Each iteration solves the damped normal equations (Levenberg 1944) with iteratively reweighted residuals; expression
-    weights stay within [0, 1]: those at a bound that want to leave it are held, and the rest is solved again.
+    Identity is one for all views, and `belief` is what else is known of it. Each iteration solves the damped normal
+    equations (Levenberg 1944) with iteratively reweighted residuals; expression weights stay within [0, 1]: those at a
+    bound that want to leave it are held, and the rest is solved again.
     """
-    state = start
     for _ in range(iterations):
-        normal, gradient = normal_equations(terms, priors, state, principal)
-        state = moved(state, _bounded_step(normal, gradient, state, free))
-    return state
+        normal, gradient = normal_equations(views, belief)
+        states = [view.state for view in views]
+        states = moved(states, _bounded_step(normal, gradient, states, free))
+        views = [replace(view, state=state) for view, state in zip(views, states, strict=True)]
+    return [view.state for view in views]
 
 
 def normal_equations(
-    terms: Sequence[PointTerm], priors: GaussianPriors, state: State, principal: Float[Tensor, "2"]
+    views: Sequence[View], belief: Belief
 ) -> tuple[Float[Tensor, "unknown unknown"], Float[Tensor, " unknown"]]:
-    """Curvature and gradient of half the weighted squared residuals. Unknowns: identity, expression, rotation about the
-    camera's axes, translation, log focal length."""
-    identities, expressions = len(state.identity), len(state.expression)
-    size = identities + expressions + 7
-    normal = state.identity.new_zeros(size, size)
-    gradient = state.identity.new_zeros(size)
-    for term in terms:
-        residual, jacobian = _linearised(term, state, principal)
-        normal += jacobian.mT @ jacobian
-        gradient += jacobian.mT @ residual
-    for rows, weight, residual in _prior_rows(priors, state):
-        normal[rows, rows] += weight
-        gradient[rows] += weight * residual
+    """Curvature and gradient of half the weighted squared residuals.
+
+    Unknowns: identity, then for each view expression, rotation about the camera's axes,
+    translation and log focal length.
+    """
+    identity = views[0].state.identity
+    layout = _Layout(len(identity), len(views[0].state.expression), len(views))
+    normal = identity.new_zeros(layout.size, layout.size)
+    gradient = identity.new_zeros(layout.size)
+    for index, view in enumerate(views):
+        unknowns = layout.of_view(index)
+        for term in view.terms:
+            residual, jacobian = _linearised(term, view.state, view.principal)
+            normal[unknowns[:, None], unknowns] += jacobian.mT @ jacobian
+            gradient[unknowns] += jacobian.mT @ residual
+        own = layout.own(index)
+        for rows, weight, residual in _prior_rows(view.priors, view.state):
+            places = own[rows]
+            normal[places, places] += weight
+            gradient[places] += weight * residual
+    head = layout.identity
+    normal[head, head] += belief.precision
+    gradient[head] += belief.precision @ (identity - belief.mean)
     return normal, gradient
 
 
-def moved(state: State, step: Float[Tensor, " unknown"]) -> State:
-    """The state after a step of all unknowns, in the order of `normal_equations`; differentiable in the step."""
-    identities, expressions = len(state.identity), len(state.expression)
-    pose = identities + expressions
-    return replace(
-        state,
-        identity=state.identity + step[:identities],
-        expression=(state.expression + step[identities:pose]).clamp(0.0, 1.0),
-        rotation=roma.rotvec_to_rotmat(step[pose : pose + 3]) @ state.rotation,
-        translation=state.translation + step[pose + 3 : pose + 6],
-        log_focal=state.log_focal + step[pose + 6].clamp(-FOCAL_LIMIT, FOCAL_LIMIT),
-    )
+def moved(states: Sequence[State], step: Float[Tensor, " unknown"]) -> list[State]:
+    """The states after a step of all unknowns, in the order of `normal_equations`; differentiable in the step."""
+    identities, expressions = len(states[0].identity), len(states[0].expression)
+    layout = _Layout(identities, expressions, len(states))
+    identity = states[0].identity + step[layout.identity]
+    after = []
+    for index, state in enumerate(states):
+        expression, rotation, translation, log_focal = step[layout.own(index)].split([expressions, 3, 3, 1])
+        after.append(
+            replace(
+                state,
+                identity=identity,
+                expression=(state.expression + expression).clamp(0.0, 1.0),
+                rotation=roma.rotvec_to_rotmat(rotation) @ state.rotation,
+                translation=state.translation + translation,
+                log_focal=state.log_focal + log_focal[0].clamp(-FOCAL_LIMIT, FOCAL_LIMIT),
+            )
+        )
+    return after
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where unknowns are in the normal equations."""
+
+    identities: int
+    expressions: int
+    views: int
+
+    @property
+    def size(self) -> int:
+        return self.identities + self.views * (self.expressions + 7)
+
+    @property
+    def identity(self) -> slice:
+        return slice(0, self.identities)
+
+    def own(self, view: int) -> Int[Tensor, " own"]:
+        """A view's own unknowns: expression, rotation, translation, log focal length."""
+        count = self.expressions + 7
+        return self.identities + view * count + torch.arange(count)
+
+    def of_view(self, view: int) -> Int[Tensor, " seen"]:
+        """All unknowns that a view depends on."""
+        return torch.cat([torch.arange(self.identities), self.own(view)])
+
+    def group(self, name: str, view: int) -> Int[Tensor, " some"]:
+        """Unknowns of a group; identity is every view's."""
+        own = self.own(view)
+        return {
+            "identity": torch.arange(self.identities),
+            "expression": own[: self.expressions],
+            "pose": own[self.expressions : -1],
+            "focal": own[-1:],
+        }[name]
 
 
 def projected(
@@ -178,39 +254,28 @@ def _linearised(term: PointTerm, state: State, principal: Tensor) -> tuple[Tenso
     return (residual * scale[:, None]).flatten(), jacobian.flatten(0, 1)
 
 
-def _prior_rows(priors: GaussianPriors, state: State) -> Iterator[tuple[Tensor | list[int], Tensor | float, Tensor]]:
-    """(rows, weight, residual) of each prior on a diagonal block."""
-    identities, expressions = len(state.identity), len(state.expression)
-    pose = identities + expressions
+def _prior_rows(priors: GaussianPriors, state: State) -> Iterator[tuple[Tensor, Tensor | float, Tensor]]:
+    """(places among the view's own unknowns, weight, residual) of each prior on a diagonal block."""
+    expressions = len(state.expression)
     distance = state.translation[2]
-    yield torch.arange(identities), priors.identity_sigma**-2, state.identity
-    yield (
-        torch.arange(identities, pose),
-        priors.expression_sigma**-2,
-        state.expression - priors.expression,
-    )
+    yield torch.arange(expressions), priors.expression_sigma**-2, state.expression - priors.expression
     # log(distance) is linear in the distance near the current one
     error = distance.log() - priors.log_distance
-    yield [pose + 5], (priors.log_distance_sigma * distance) ** -2, error * distance
-    yield [pose + 6], priors.log_focal_sigma**-2, state.log_focal - priors.log_focal
+    yield torch.tensor([expressions + 5]), (priors.log_distance_sigma * distance) ** -2, error * distance
+    yield torch.tensor([expressions + 6]), priors.log_focal_sigma**-2, state.log_focal - priors.log_focal
 
 
-def _bounded_step(normal: Tensor, gradient: Tensor, state: State, free: frozenset[str]) -> Tensor:
-    identities, expressions = len(state.identity), len(state.expression)
-    pose = identities + expressions
-    groups = {
-        "identity": slice(0, identities),
-        "expression": slice(identities, pose),
-        "pose": slice(pose, pose + 6),
-        "focal": slice(pose + 6, pose + 7),
-    }
-    moving = torch.zeros(len(gradient), dtype=torch.bool)
-    for name in free:
-        moving[groups[name]] = True
-    weights = state.expression
-    downhill = -gradient[groups["expression"]]
+def _bounded_step(normal: Tensor, gradient: Tensor, states: Sequence[State], free: frozenset[str]) -> Tensor:
+    layout = _Layout(len(states[0].identity), len(states[0].expression), len(states))
+    moving = torch.zeros(layout.size, dtype=torch.bool)
+    for view in range(len(states)):
+        for name in free:
+            moving[layout.group(name, view)] = True
+    expression = torch.cat([layout.group("expression", view) for view in range(len(states))])
+    weights = torch.cat([state.expression for state in states])
+    downhill = -gradient[expression]
     held = ((weights <= 0.0) & (downhill < 0.0)) | ((weights >= 1.0) & (downhill > 0.0))
-    moving[groups["expression"]] &= ~held
+    moving[expression[held]] = False
 
     step = torch.zeros_like(gradient)
     for _ in range(2):
@@ -219,13 +284,11 @@ def _bounded_step(normal: Tensor, gradient: Tensor, state: State, free: frozense
         block = block + torch.diag(DAMPING * scale.maximum(UNSEEN * scale.max()))
         step = torch.zeros_like(gradient)
         step[moving] = torch.linalg.solve(block, -gradient[moving])
-        target = weights + step[groups["expression"]]
-        leaving = moving[groups["expression"]] & (
-            (target < 0.0) & (weights <= 1e-9) | (target > 1.0) & (weights >= 1 - 1e-9)
-        )
+        target = weights + step[expression]
+        leaving = moving[expression] & ((target < 0.0) & (weights <= 1e-9) | (target > 1.0) & (weights >= 1 - 1e-9))
         if not leaving.any():
             break
-        moving[groups["expression"]] &= ~leaving
+        moving[expression[leaving]] = False
     return step
 
 

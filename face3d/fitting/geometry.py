@@ -1,6 +1,6 @@
-"""From landmarks and outline to identity, expression, head pose and focal length."""
+"""From landmarks and outlines to identity, expressions, head poses and focal lengths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,12 @@ from torch import Tensor
 from face3d.fitting import contour
 from face3d.fitting.evidence import FACE_OVAL, OUTER_EYE_CORNERS, landmark_sigma
 from face3d.fitting.gauss_newton import (
+    Belief,
     GaussianPriors,
     PointBasis,
     PointTerm,
     State,
+    View,
     minimise,
     normal_equations,
     projected,
@@ -33,7 +35,7 @@ class Measurements:
 
 
 class GeometryFit:
-    """Fits one model to one face by Gauss-Newton, refreshing what depends on the estimate between rounds."""
+    """What one photo of a face says of a model's unknowns, at any estimate of them."""
 
     def __init__(self, model: MorphableModel, seen: Measurements, priors: GaussianPriors) -> None:
         self.model = model
@@ -51,18 +53,16 @@ class GeometryFit:
 
     def pose(self, state: State) -> State:
         """The head's pose alone."""
-        terms = [self._landmark_term(state, self._shapes(state))]
-        return minimise(terms, self.priors, state, self.seen.principal, 8, frozenset({"pose"}))
+        view = View(state, [self._landmark_term(state, self._shapes(state), None)], self.priors, self.seen.principal)
+        return minimise([view], Belief.prior(self.model.identities), 8, frozenset({"pose"}))[0]
 
-    def everything(self, state: State, rounds: int, bias: Float[Tensor, "478 2"] | None = None) -> State:
-        """All unknowns. `bias` is what the detector adds to the projections of this head's points, in pixels."""
-        for _ in range(rounds):
-            state = minimise(self._terms(state, bias), self.priors, state, self.seen.principal, 3)
-        return state
-
-    def curvature(self, state: State, bias: Float[Tensor, "478 2"]) -> Float[Tensor, "unknown unknown"]:
-        """Of the whole energy at a state, in the order of `normal_equations`."""
-        return normal_equations(self._terms(state, bias), self.priors, state, self.seen.principal)[0]
+    def view(self, state: State, bias: Float[Tensor, "478 2"] | None = None) -> View:
+        """All that the photo says near an estimate. `bias` is what the detector adds to the projections of this head's
+        points, in pixels."""
+        shapes = self._shapes(state)
+        outline = self._outline_term(state, shapes)
+        terms = [self._landmark_term(state, shapes, bias), *([outline] if outline is not None else [])]
+        return View(state, terms, self.priors, self.seen.principal)
 
     def projected_landmarks(self, state: State) -> Float[Tensor, "478 2"]:
         points = self._landmark_basis(self._shapes(state))(state)
@@ -80,11 +80,6 @@ class GeometryFit:
         depth = float((state.rotation @ ((right + left) / 2) + state.translation)[2])
         return float((left - right).norm() * state.log_focal.exp()) / depth
 
-    def _terms(self, state: State, bias: Float[Tensor, "478 2"] | None) -> list[PointTerm]:
-        shapes = self._shapes(state)
-        outline = self._outline_term(state, shapes)
-        return [self._landmark_term(state, shapes, bias), *([outline] if outline is not None else [])]
-
     def _shapes(self, state: State) -> Float[Tensor, "52 vertex 3"]:
         """The expression shapes of the state's identity; those of the last one asked for are kept."""
         if self._last is None or not torch.equal(self._last[0], state.identity):
@@ -97,11 +92,10 @@ class GeometryFit:
         gather = self.landmarks.gather
         return PointBasis(gather(self.mean), self.landmark_identity, gather(shapes.double()))
 
-    def _landmark_term(self, state: State, shapes: Tensor, bias: Tensor | None = None) -> PointTerm:
-        basis = self._landmark_basis(shapes)
+    def _landmark_term(self, state: State, shapes: Tensor, bias: Tensor | None) -> PointTerm:
         facing = self.landmarks.gather(self._facing(state, shapes)[:, None])[:, 0]
         targets = self.seen.landmarks if bias is None else self.seen.landmarks - bias
-        return PointTerm(basis, targets, landmark_sigma(facing, self.eye_distance(state)))
+        return PointTerm(self._landmark_basis(shapes), targets, landmark_sigma(facing, self.eye_distance(state)))
 
     def _outline_term(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> PointTerm | None:
         facing = self._facing(state, shapes)
@@ -162,14 +156,43 @@ def _edges(triangles: Int[Tensor, "triangle 3"]) -> Int[Tensor, "edge 2"]:
     return torch.unique(pairs.sort(1).values, dim=0)
 
 
+def fitted_together(
+    fits: Sequence[GeometryFit],
+    states: Sequence[State],
+    rounds: int,
+    biases: Sequence[Float[Tensor, "478 2"] | None],
+) -> list[State]:
+    """Each photo's own unknowns, identity held; what depends on the estimate is refreshed between rounds.
+
+    Landmarks do not move the identity: what they know of it the regression has told, and told from a detector's errors.
+    """
+    own = frozenset({"expression", "pose", "focal"})
+    current = list(states)
+    for _ in range(rounds):
+        views = [fit.view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
+        current = minimise(views, Belief.prior(len(states[0].identity)), 3, own)
+    return current
+
+
+def curvature(
+    fits: Sequence[GeometryFit], states: Sequence[State], belief: Belief, biases: Sequence[Float[Tensor, "478 2"]]
+) -> Float[Tensor, "unknown unknown"]:
+    """Of what is known at an estimate, in the order of `normal_equations`: of identity the belief, of the rest the
+    photos."""
+    views = [fit.view(state, bias) for fit, state, bias in zip(fits, states, biases, strict=True)]
+    known = normal_equations(views, belief)[0]
+    count = len(belief.mean)
+    return torch.block_diag(belief.precision, known[count:, count:])
+
+
 def calibrated(
-    fit: GeometryFit,
-    state: State,
-    redetect: Callable[[State], Float[np.ndarray, "478 3"] | None],
+    fits: Sequence[GeometryFit],
+    states: Sequence[State],
+    redetect: Sequence[Callable[[State], Float[np.ndarray, "478 3"] | None]],
     rounds: int,
     most: float,
-) -> tuple[State, Float[Tensor, "478 2"]]:
-    """Fit again with the detector's bias measured where it matters: on a render of the current estimate.
+) -> tuple[list[State], list[Float[Tensor, "478 2"]]]:
+    """Fit again with the detector's bias measured where it matters: on renders of the current estimate.
 
     A detector sees a head's points displaced by a bias that depends on pose and shape. Rendering the estimate and
     detecting on it gives that bias as detection minus projection, at the very head, pose and camera of the photo;
@@ -177,18 +200,23 @@ def calibrated(
     synthesis, with the detector as the feature).
 
     Args:
-        redetect: landmarks that the detector finds on a plain render of a state, None if it finds no face there.
-        rounds: how often to measure the bias.
+        redetect: for each photo, landmarks that the detector finds on a plain render of a state, None if it finds no
+            face there.
+        rounds: how often to measure the biases.
         most: biases beyond this many eye distances are taken for failures of the detector and cut off.
     """
-    bias = torch.zeros(478, 2, dtype=torch.float64)
+    current = list(states)
+    biases = [torch.zeros(478, 2, dtype=torch.float64) for _ in fits]
     for _ in range(rounds):
-        seen = redetect(state)
-        if seen is None:
-            break
-        measured = torch.as_tensor(seen[:, :2], dtype=torch.float64) - fit.projected_landmarks(state)
-        limit = most * fit.eye_distance(state)
-        length = measured.norm(dim=1, keepdim=True).clamp(min=1e-9)
-        bias = measured * (limit / length).clamp(max=1.0)
-        state = fit.everything(state, rounds=2, bias=bias)
-    return state, bias
+        for index, (fit, state, look) in enumerate(zip(fits, current, redetect, strict=True)):
+            seen = look(state)
+            if seen is not None:
+                biases[index] = _bias(fit, state, seen, most)
+        current = fitted_together(fits, current, 2, biases)
+    return current, biases
+
+
+def _bias(fit: GeometryFit, state: State, seen: Float[np.ndarray, "478 3"], most: float) -> Float[Tensor, "478 2"]:
+    measured = torch.as_tensor(seen[:, :2], dtype=torch.float64) - fit.projected_landmarks(state)
+    length = measured.norm(dim=1, keepdim=True).clamp(min=1e-9)
+    return measured * (most * fit.eye_distance(state) / length).clamp(max=1.0)

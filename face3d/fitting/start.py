@@ -40,10 +40,10 @@ def first_state(
     mean_landmarks: Float[Tensor, "point 3"],
     detected: Float[np.ndarray, "point 3"],
     beliefs: GaussianPriors,
-    identities: int,
+    identity: Float[Tensor, " identity"],
     principal: Float[Tensor, "2"],
 ) -> State:
-    """The average head turned and placed so that it meets the landmarks under weak perspective.
+    """A head turned and placed so that the average one meets the landmarks under weak perspective.
 
     The similarity that carries the model's points onto the detector's, whose third coordinate is a relative depth, is
     found in closed form (Umeyama 1991).
@@ -59,7 +59,7 @@ def first_state(
     depth = log_focal.exp() / pixels_per_metre
     centre = torch.cat([(target_centre[:2] - principal) / pixels_per_metre, depth[None]])
     return State(
-        identity=torch.zeros(identities, dtype=torch.float64),
+        identity=identity,
         expression=beliefs.expression.clone(),
         rotation=rotation,
         translation=centre - rotation @ source_centre,

@@ -34,11 +34,17 @@ def quick_reconstruction(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     asked = SimpleNamespace(fail=False)
 
     def run_reconstruction(
-        photo: Photo, *, face: int, texture_size: int, detector: FaceDetector, progress: Callable[[str, float], None]
+        photos: list[Photo],
+        *,
+        face: int,
+        texture_size: int,
+        detector: FaceDetector,
+        progress: Callable[[str, float], None],
     ) -> SimpleNamespace:
         asked.texture_size = texture_size
         progress("perceiving", 0.5)
-        asked.face = select(detector.detect(photo.pixels), face, photo.name)
+        asked.photos = len(photos)
+        asked.face = select(detector.detect(photos[0].pixels), face, photos[0].name)
 
         def save(directory: Path) -> None:
             with atomic_directory(directory) as folder:
@@ -71,6 +77,22 @@ def test_reconstruct(portrait: Path, tmp_path: Path, quick_reconstruction: Simpl
     assert result.stdout == f"Head:    {folder / 'head.glb'}\nPreview: {folder / 'preview.png'}\n"
     assert result.stderr == "Warning: The light was guessed.\n"
     assert quick_reconstruction.texture_size == 256
+    assert quick_reconstruction.photos == 1
+
+
+def test_several_photos_are_of_one_person(
+    portrait: Path, tmp_path: Path, quick_reconstruction: SimpleNamespace
+) -> None:
+    result = CliRunner().invoke(app, ["reconstruct", str(portrait), str(portrait), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert quick_reconstruction.photos == 2
+
+
+def test_a_scan_comes_alone(portrait: Path, tmp_path: Path) -> None:
+    arguments = ["reconstruct", str(tmp_path / "scan.ply"), str(portrait), "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "A scan is reconstructed on its own" in result.stderr
 
 
 def test_a_folder_that_exists_is_written_over(

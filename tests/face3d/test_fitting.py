@@ -9,13 +9,29 @@ import roma
 import torch
 
 import morphable
+from face3d.appearance.painting import paint
+from face3d.appearance.plain import plain_picture
 from face3d.fitting import contour
 from face3d.fitting.evidence import landmark_sigma
-from face3d.fitting.gauss_newton import PointBasis, PointTerm, State, minimise, moved, normal_equations, projected
-from face3d.fitting.geometry import GeometryFit, Measurements, calibrated
-from face3d.fitting.photometric import refine
+from face3d.fitting.gauss_newton import (
+    Belief,
+    PointBasis,
+    PointTerm,
+    State,
+    View,
+    minimise,
+    moved,
+    normal_equations,
+    projected,
+)
+from face3d.fitting.geometry import GeometryFit, Measurements, calibrated, fitted_together
+from face3d.fitting.identity_regression import IdentityRegression
+from face3d.fitting.photometric import ShadedView, refine
+from face3d.fitting.posterior import Posterior
 from face3d.fitting.start import first_state, priors
+from face3d.perception import MediaPipeDetector
 from morphable import ARKIT_NAMES, MorphableModel
+from morphable.appearance import plain_textures
 from renderers import Camera, interpolate, rasterize, spherical_harmonics_shade, vertex_normals
 
 PRINCIPAL = torch.tensor([320.0, 240.0], dtype=torch.float64)
@@ -57,10 +73,15 @@ def geometry_fit(model: MorphableModel, landmarks: torch.Tensor, scores: torch.T
 
 
 def started(fit: GeometryFit, model: MorphableModel) -> State:
+    identity = true_state(model).identity
     flat = torch.cat([fit.seen.landmarks, torch.zeros(478, 1)], 1).numpy()
     relative = (fit.mean_landmarks @ true_state(model).rotation.mT)[:, 2] * 900 / 0.8
     flat[:, 2] = relative.numpy()
-    return fit.pose(first_state(fit.mean_landmarks, flat, fit.priors, model.identities, PRINCIPAL))
+    return fit.pose(first_state(fit.mean_landmarks, flat, fit.priors, identity, PRINCIPAL))
+
+
+def fitted(fit: GeometryFit, model: MorphableModel, rounds: int = 4) -> State:
+    return fitted_together([fit], [started(fit, model)], rounds, [None])[0]
 
 
 def test_gradient_agrees_with_finite_differences() -> None:
@@ -81,16 +102,19 @@ def test_gradient_agrees_with_finite_differences() -> None:
     normals = torch.nn.functional.normalize(random(20, 2), dim=1)
     term = PointTerm(basis, projected(basis(state), state, PRINCIPAL) + random(20, 2), torch.full((20,), 2.0).double())
     robust_off = 1e9
+    root = random(4, 4)
+    belief = Belief(random(4), root @ root.mT)
     for each in (replace(term, robust=robust_off), replace(term, normals=normals, robust=robust_off)):
-        _, gradient = normal_equations([each], beliefs, state, PRINCIPAL)
+        _, gradient = normal_equations([View(state, [each], beliefs, PRINCIPAL)], belief)
 
         def energy(step: torch.Tensor, each: PointTerm = each) -> torch.Tensor:
-            at = moved(state, step)
+            (at,) = moved([state], step)
             residual = projected(each.basis(at), at, PRINCIPAL) - each.targets
             if each.normals is not None:
                 residual = (residual * each.normals).sum(-1, keepdim=True)
             squared = (residual / each.sigma[:, None]).square().sum()
-            squared = squared + (at.identity / beliefs.identity_sigma).square().sum()
+            away = at.identity - belief.mean
+            squared = squared + away @ belief.precision @ away
             squared = squared + ((at.expression - beliefs.expression) / beliefs.expression_sigma).square().sum()
             squared = squared + ((at.translation[2].log() - beliefs.log_distance) / beliefs.log_distance_sigma) ** 2
             return 0.5 * (squared + ((at.log_focal - beliefs.log_focal) / beliefs.log_focal_sigma) ** 2)
@@ -107,7 +131,7 @@ def test_exact_landmarks_give_the_head_back(model: MorphableModel) -> None:
     """But for its size: a larger head further away looks the same, so that size and distance stay near the prior's."""
     truth = true_state(model)
     fit = geometry_fit(model, seen_landmarks(model, truth), truth.expression)
-    found = fit.everything(started(fit, model), rounds=4)
+    found = fitted(fit, model)
     assert fit.landmark_error(found, torch.zeros(478, 2)) < 0.004
     turn = roma.rotmat_geodesic_distance(found.rotation, truth.rotation)
     assert math.degrees(float(turn)) < 1.5
@@ -124,7 +148,7 @@ def test_a_few_wild_landmarks_do_not_bend_the_head(model: MorphableModel) -> Non
     wild = exact.clone()
     wild[100:110] += torch.tensor([60.0, -40.0])
     clean_fit, wild_fit = (geometry_fit(model, points, truth.expression) for points in (exact, wild))
-    clean, bent = (fit.everything(started(fit, model), rounds=4) for fit in (clean_fit, wild_fit))
+    clean, bent = (fitted(fit, model) for fit in (clean_fit, wild_fit))
     others = torch.ones(478, dtype=torch.bool)
     others[100:110] = False
     moved_by = (clean_fit.projected_landmarks(clean) - wild_fit.projected_landmarks(bent)).norm(dim=1)[others]
@@ -134,7 +158,7 @@ def test_a_few_wild_landmarks_do_not_bend_the_head(model: MorphableModel) -> Non
 def test_expression_weights_stay_within_bounds(model: MorphableModel) -> None:
     landmarks = seen_landmarks(model, true_state(model))
     fit = geometry_fit(model, landmarks + 15 * torch.randn(478, 2, generator=torch.Generator().manual_seed(2)))
-    found = fit.everything(started(fit, model), rounds=2)
+    found = fitted(fit, model, rounds=2)
     assert float(found.expression.min()) >= 0.0
     assert float(found.expression.max()) <= 1.0
     assert torch.isfinite(found.identity).all()
@@ -142,7 +166,7 @@ def test_expression_weights_stay_within_bounds(model: MorphableModel) -> None:
 
 def test_the_same_measurements_give_the_same_bits(model: MorphableModel) -> None:
     landmarks = seen_landmarks(model, true_state(model))
-    first, second = (fit.everything(started(fit, model), rounds=2) for fit in (geometry_fit(model, landmarks),) * 2)
+    first, second = (fitted(fit, model, rounds=2) for fit in (geometry_fit(model, landmarks),) * 2)
     assert torch.equal(first.identity, second.identity)
     assert torch.equal(first.rotation, second.rotation)
 
@@ -156,8 +180,8 @@ def test_calibration_takes_the_detectors_bias_off(model: MorphableModel) -> None
     def detect(state: State) -> np.ndarray:
         return torch.cat([fit.projected_landmarks(state) + bias, torch.zeros(478, 1)], 1).numpy()
 
-    biased = fit.everything(started(fit, model), rounds=4)
-    found, measured = calibrated(fit, biased, detect, rounds=2, most=0.2)
+    biased = fitted(fit, model)
+    (found,), (measured,) = calibrated([fit], [biased], [detect], rounds=2, most=0.2)
 
     def error(state: State) -> float:
         return float((fit.projected_landmarks(state) - seen_landmarks(model, truth)).norm(dim=1).median())
@@ -198,7 +222,7 @@ def test_outline_pulls_points_across_it_only() -> None:
     targets = projected(points, state, PRINCIPAL) + torch.tensor([7.0, 50.0])
     term = PointTerm(basis, targets, torch.ones(12).double(), normals, robust=1e6)
     beliefs = priors(torch.zeros(52).double(), 900.0, 480, 640)
-    found = minimise([term], beliefs, state, PRINCIPAL, 10, frozenset({"pose"}))
+    found = minimise([View(state, [term], beliefs, PRINCIPAL)], Belief.prior(1), 10, frozenset({"pose"}))[0]
     shift = (projected(points, found, PRINCIPAL) - projected(points, state, PRINCIPAL)).mean(0)
     assert float(shift[0]) == pytest.approx(7.0, abs=0.2)
     assert abs(float(shift[1])) < 3.0
@@ -228,7 +252,51 @@ def test_shading_pulls_a_turned_head_back(model: MorphableModel) -> None:
     loose = torch.ones(model.identities + 59).double() * 100
     loose[model.identities + 52 : model.identities + 55] = 1.0
     bare = model.regions["face"] & ~model.regions["lips"] & ~model.regions["eye_socket"]
-    found = refine(turned, torch.diag(loose), model, camera, photo, photo.sum(-1) > -1, skin, light, bare)
+    view = ShadedView(camera, photo, photo.sum(-1) > -1, skin, light)
+    (found,) = refine([turned], torch.diag(loose), model, [view], bare)
     before = float(roma.rotmat_geodesic_distance(turned.rotation, truth.rotation))
     after = float(roma.rotmat_geodesic_distance(found.rotation, truth.rotation))
     assert after < 0.6 * before
+
+
+def seen_by_detector(model: MorphableModel, detector: MediaPipeDetector, identity: torch.Tensor, yaw: float):
+    """What the detector makes of a head drawn plainly."""
+    vertices = model.neutral(identity[None])[0]
+    turn = torch.tensor([0.0, yaw, 0.0]).double()
+    rotation = (UPRIGHT @ roma.rotvec_to_rotmat(turn)).float()
+    points = morphable.on_surface(model.landmarks["mediapipe"], vertices, model.triangles)
+    away = torch.tensor([0.0, 0.0, 0.7]) - rotation @ points.mean(0)
+    camera = Camera(torch.full((2,), 900.0), torch.full((2,), 192.0), rotation, away, (384, 384))
+    picture = plain_picture(camera, vertices, model, paint(model, plain_textures(model, resolution=256), 256))
+    (face,) = detector.detect(picture)
+    return face
+
+
+def test_regression_tells_heads_apart_and_is_surer_with_more_photos(model: MorphableModel) -> None:
+    """A head's estimate lies nearer to that head than the average does, and photos only add to what is known."""
+    regression = IdentityRegression.load()
+    face = model.regions["face"]
+    generator = torch.Generator().manual_seed(11)
+    gains = []
+    with MediaPipeDetector() as detector:
+        for _ in range(4):
+            draw = torch.randn(model.identities, generator=generator, dtype=torch.float64)
+            identity = regression.mean + regression.factor @ draw
+            seen = [seen_by_detector(model, detector, identity.float(), yaw) for yaw in (0.0, 0.4)]
+            one, both = regression.belief(seen[:1]), regression.belief(seen)
+            assert torch.logdet(both.precision) > torch.logdet(one.precision)
+
+            def away(estimate: torch.Tensor, truth: torch.Tensor = identity) -> float:
+                move = torch.tensordot(estimate - truth, model.identity_basis[:, face].double(), 1)
+                return float((move - move.mean(0)).norm(dim=1).mean())
+
+            gains.append(away(both.mean) / away(regression.mean))
+    assert sum(gains) / len(gains) < 0.85
+
+
+def test_posterior_is_narrower_the_more_is_known(model: MorphableModel) -> None:
+    size = model.identities + 59
+    loose, tight = (Posterior.of(model, share * torch.eye(size, dtype=torch.float64)) for share in (1.0, 9.0))
+    assert tight.factor == pytest.approx(loose.factor / 3, abs=1e-6)
+    face = model.regions["face"].numpy()
+    assert (tight.deviation[face] < loose.deviation[face]).all()
