@@ -191,9 +191,9 @@ def _fit_geometry(
         fits.append(fit)
         states.append(fit.pose(start))
         looks.append(partial(_redetected, subject, painted=painted))
-    states = fitted_together(fits, states, 4, [None] * len(fits))
+    states = fitted_together(fits, states, belief, 4, [None] * len(fits))
     stages.at(0.3)
-    states, biases = calibrated(fits, states, looks, CALIBRATIONS, BIAS_LIMIT)
+    states, biases = calibrated(fits, states, belief, looks, CALIBRATIONS, BIAS_LIMIT)
     return fits, states, biases
 
 

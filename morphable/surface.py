@@ -46,8 +46,8 @@ class Surface:
     ) -> Footpoints:
         """The nearest point of the surface to each point.
 
-        The nearest among the triangles of the nearest samples of the surface: exact but for points that are further
-        from it than from its medial axis.
+        The nearest among the triangles of the nearest samples of the surface: exact for nearly all points, and off by
+        up to some tenths of a millimetre for a few of a hundred on long triangles.
 
         Args:
             points: metres, if there are normals; else any unit.

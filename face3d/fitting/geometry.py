@@ -24,6 +24,9 @@ from face3d.fitting.gauss_newton import (
 from morphable import MorphableModel
 from renderers import vertex_normals
 
+STIFFNESS = 10.0
+"""How much more than landmarks and outlines the belief in an identity counts when they are fitted."""
+
 
 @dataclass(frozen=True)
 class Measurements:
@@ -159,18 +162,20 @@ def _edges(triangles: Int[Tensor, "triangle 3"]) -> Int[Tensor, "edge 2"]:
 def fitted_together(
     fits: Sequence[GeometryFit],
     states: Sequence[State],
+    belief: Belief,
     rounds: int,
     biases: Sequence[Float[Tensor, "478 2"] | None],
 ) -> list[State]:
-    """Each photo's own unknowns, identity held; what depends on the estimate is refreshed between rounds.
+    """One identity, and each photo's own unknowns; what depends on the estimate is refreshed between rounds.
 
-    Landmarks do not move the identity: what they know of it the regression has told, and told from a detector's errors.
+    What landmarks know of the identity the belief has been told already, and told from a detector's errors: they move
+    it only where they insist.
     """
-    own = frozenset({"expression", "pose", "focal"})
+    stiff = Belief(belief.mean, STIFFNESS * belief.precision)
     current = list(states)
     for _ in range(rounds):
         views = [fit.view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
-        current = minimise(views, Belief.prior(len(states[0].identity)), 3, own)
+        current = minimise(views, stiff, 3)
     return current
 
 
@@ -188,6 +193,7 @@ def curvature(
 def calibrated(
     fits: Sequence[GeometryFit],
     states: Sequence[State],
+    belief: Belief,
     redetect: Sequence[Callable[[State], Float[np.ndarray, "478 3"] | None]],
     rounds: int,
     most: float,
@@ -212,7 +218,7 @@ def calibrated(
             seen = look(state)
             if seen is not None:
                 biases[index] = _bias(fit, state, seen, most)
-        current = fitted_together(fits, current, 2, biases)
+        current = fitted_together(fits, current, belief, 2, biases)
     return current, biases
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import morphable
 from benchmarks.flame_layout import flame_arrays, write_flame
 from face3d.cli import app
 from morphable import Head, catalogue
@@ -48,7 +49,10 @@ def test_add_list_export_remove(flame: Path, models: Path, tmp_path: Path) -> No
     line = "flame: 5023 vertices, 300 identity coefficients, no ARKit shapes (from generic_model.pkl)\n"
     assert run("add", flame).stdout == line
     listed = run("list")
-    assert listed.stdout.startswith("default: 6272 vertices, 200 identity coefficients, 52 of 52 ARKit shapes")
+    assert listed.stdout.startswith(
+    vertices = len(morphable.load().mean)
+    assert listed.stdout.startswith(f"default: {vertices} vertices, 200 identity coefficients, 52 of 52 ARKit shapes")
+    )
     assert listed.stdout.endswith(line)
     assert run("export", "flame", "-o", tmp_path / "out" / "flame.glb").exit_code == 0
     head = Head.load(tmp_path / "out" / "flame.glb")

@@ -108,7 +108,7 @@ def test_a_part_of_a_head_is_enough(model, person, landmarks):
     found = register(model, vertices, front, landmarks)
     face = model.regions["face"].numpy()
     ours = found.vertices(model)
-    assert np.median(np.linalg.norm(ours - found.to_model(vertices), axis=1)[face]) < 1e-3
+    assert np.median(np.linalg.norm(ours - found.to_model(vertices), axis=1)[face]) < 1.5e-3
     assert np.linalg.norm(ours - found.to_model(vertices), axis=1)[: model.parts["head"].vertices.stop].max() < 0.03
 
 

@@ -19,7 +19,9 @@ def test_closest_points_are_those_of_an_exhaustive_search(model):
     points = vertices[generator.integers(0, len(vertices), 300)] + generator.normal(0, 3e-3, (300, 3))
     found = Surface(vertices, triangles).closest(points)
     _, distances, _ = trimesh.proximity.closest_point_naive(mesh, points)
-    np.testing.assert_allclose(found.distances, distances, atol=1e-9)
+    assert (found.distances - distances > -1e-9).all()
+    assert np.median(found.distances - distances) < 1e-9
+    np.testing.assert_allclose(found.distances, distances, atol=1e-4)
     np.testing.assert_allclose(Surface(vertices, triangles).at(found.triangles, found.barycentric), found.points)
 
 
@@ -31,7 +33,7 @@ def test_long_thin_triangles_are_found_along_their_whole_length():
 
 
 def test_normals_and_areas_of_a_ball(ball):
-    np.testing.assert_allclose(ball.normals, ball.vertices, atol=0.01)
+    np.testing.assert_allclose(ball.normals, ball.vertices, atol=0.02)
     assert ball.areas.sum() == pytest.approx(4 * np.pi, rel=0.02)
     assert ball.masses.sum() == pytest.approx(ball.areas.sum())
     assert not ball.boundary.any()
