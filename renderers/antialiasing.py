@@ -5,7 +5,8 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from . import kernels
+from .kernels import antialiasing as kernels
+from .kernels.launching import image_grid, launch, spans
 from .rasterization import Fragments
 from .topology import neighbours, prepare
 
@@ -63,8 +64,8 @@ class _Antialias(torch.autograd.Function):
         silhouettes = torch.empty(batch, len(triangles), dtype=torch.int32, device=device)
         on_outline = torch.zeros(clip.shape[:2], dtype=torch.int32, device=device)
         masks = (silhouettes, wp.int32), (on_outline, wp.int32)
-        span, items = kernels.spans(len(triangles), device)
-        kernels.launch(
+        span, items = spans(len(triangles), device)
+        launch(
             kernels.find_silhouettes,
             batch * items,
             [span, width, height, *surface, *masks],
@@ -73,13 +74,13 @@ class _Antialias(torch.autograd.Function):
         codes = torch.empty(batch * height * width, 2, dtype=torch.int32, device=device)
         reaches = torch.empty(batch * height * width, 2, device=device)
         outlines = (codes, wp.int32), (reaches, wp.float32)
-        grid = kernels.image_grid(batch, height, width, device)
+        grid = image_grid(batch, height, width, device)
         place = [grid.bands, grid.segment, height, width]
         seen = *masks, (triangle.view(-1), wp.int32), (depth.view(-1), wp.float32)
-        kernels.launch(kernels.find_outlines, grid.items, [*place, *surface, *seen, *outlines], device)
+        launch(kernels.find_outlines, grid.items, [*place, *surface, *seen, *outlines], device)
         output = image.clone()
         flat = (image.view(-1, channels), wp.float32), (output.view(-1, channels), wp.float32)
-        kernels.launch(kernels.antialias_forward, grid.items, [*place, *outlines, *flat], device)
+        launch(kernels.antialias_forward, grid.items, [*place, *outlines, *flat], device)
         ctx.save_for_backward(image, clip, triangles, codes, reaches)
         return output
 
@@ -89,10 +90,10 @@ class _Antialias(torch.autograd.Function):
         batch, height, width, channels = image.shape
         output_gradient = output_gradient.contiguous()
         image_gradient = output_gradient.clone()
-        grid = kernels.image_grid(batch, height, width, clip.device)
+        grid = image_grid(batch, height, width, clip.device)
         clip_gradient = torch.zeros(grid.slots, *clip.shape, device=clip.device)
         images = [(t.view(-1, channels), wp.float32) for t in (image, output_gradient, image_gradient)]
-        kernels.launch(
+        launch(
             kernels.antialias_backward,
             grid.items,
             [

@@ -5,7 +5,8 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from . import kernels
+from .kernels import interpolation as kernels
+from .kernels.launching import image_grid, launch
 from .rasterization import Fragments
 from .topology import prepare
 
@@ -57,8 +58,8 @@ class _Interpolate(torch.autograd.Function):
         batch, height, width = triangle.shape
         barycentric = barycentric.contiguous()
         output = torch.empty(batch, height, width, attributes.shape[2], device=attributes.device)
-        grid = kernels.image_grid(batch, height, width, attributes.device)
-        kernels.launch(
+        grid = image_grid(batch, height, width, attributes.device)
+        launch(
             kernels.interpolate_forward,
             grid.items,
             [
@@ -81,11 +82,11 @@ class _Interpolate(torch.autograd.Function):
     def backward(ctx, output_gradient: Tensor):
         attributes, triangles, triangle, barycentric = ctx.saved_tensors
         batch, height, width = triangle.shape
-        grid = kernels.image_grid(batch, height, width, attributes.device)
+        grid = image_grid(batch, height, width, attributes.device)
         slots = grid.slots if ctx.needs_input_grad[0] else 0
         attribute_gradient = torch.zeros(slots, *attributes.shape, device=attributes.device)
         barycentric_gradient = torch.empty_like(barycentric)
-        kernels.launch(
+        launch(
             kernels.interpolate_backward,
             grid.items,
             [

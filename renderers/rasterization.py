@@ -7,7 +7,8 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from . import kernels
+from .kernels import rasterization as kernels
+from .kernels.launching import image_grid, launch, spans
 from .topology import prepare
 
 Backend = Literal["warp", "pytorch3d", "nvdiffrast"]
@@ -90,19 +91,19 @@ class _Rasterize(torch.autograd.Function):
         drawing = ((rows, wp.vec4i), (edges, wp.mat33d))
         plane = (planes, wp.mat44)
         image = ((triangle.view(-1), wp.int32), (barycentric.view(-1, 3), wp.vec3), (depth.view(-1), wp.float32))
-        span, items = kernels.spans(count, device)
+        span, items = spans(count, device)
         surface = ((clip, wp.vec4), (triangles, wp.vec3i))
-        kernels.launch(kernels.set_up, batch * items, [span, height, width, *surface, *drawing, plane], device)
+        launch(kernels.set_up, batch * items, [span, height, width, *surface, *drawing, plane], device)
         if device.type == "cpu":
             threads = torch.get_num_threads()
             bands = BANDS_PER_THREAD * threads
             keys = (torch.empty(threads, -(-height // bands) * width, dtype=torch.int64), wp.uint64)
             sizes = [bands, height, width]
-            kernels.launch(kernels.draw_and_resolve, batch * bands, [*sizes, *drawing, plane, keys, *image], device)
+            launch(kernels.draw_and_resolve, batch * bands, [*sizes, *drawing, plane, keys, *image], device)
         else:
             keys = (torch.zeros(batch * height * width, dtype=torch.int64, device=device), wp.uint64)
-            kernels.launch(kernels.draw, batch * count, [height, width, *drawing, keys], device)
-            kernels.launch(kernels.resolve, batch * height * width, [height, width, plane, keys, *image], device)
+            launch(kernels.draw, batch * count, [height, width, *drawing, keys], device)
+            launch(kernels.resolve, batch * height * width, [height, width, plane, keys, *image], device)
         ctx.save_for_backward(clip, triangles, triangle)
         ctx.mark_non_differentiable(triangle)
         return triangle, barycentric, depth
@@ -111,9 +112,9 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx, _, barycentric_gradient: Tensor, depth_gradient: Tensor):
         clip, triangles, triangle = ctx.saved_tensors
         batch, height, width = triangle.shape
-        grid = kernels.image_grid(batch, height, width, clip.device)
+        grid = image_grid(batch, height, width, clip.device)
         gradient = torch.zeros(grid.slots, *clip.shape, device=clip.device)
-        kernels.launch(
+        launch(
             kernels.rasterize_backward,
             grid.items,
             [

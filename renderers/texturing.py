@@ -7,8 +7,9 @@ import warp as wp
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from . import kernels
 from .interpolation import corner_attributes
+from .kernels import texturing as kernels
+from .kernels.launching import image_grid, launch, spans
 from .rasterization import Fragments
 from .topology import prepare
 
@@ -90,8 +91,8 @@ def uv_footprint(
     device = clip.device
     values, corners = corner_attributes(uv, batch, uv_triangles, device)
     output = torch.empty(batch, height, width, 4, device=device)
-    grid = kernels.image_grid(batch, height, width, device)
-    kernels.launch(
+    grid = image_grid(batch, height, width, device)
+    launch(
         kernels.footprint,
         grid.items,
         [
@@ -124,8 +125,8 @@ class _Texture(torch.autograd.Function):
         uv = uv.contiguous()
         level = uv.new_empty(0, 0) if level is None else level.contiguous()
         output = torch.empty(*uv.shape[:2], pyramid.shape[2], device=uv.device)
-        span, items = kernels.spans(uv.shape[1], uv.device)
-        kernels.launch(
+        span, items = spans(uv.shape[1], uv.device)
+        launch(
             kernels.texture_forward,
             uv.shape[0] * items,
             [span, *size, int(repeat), (pyramid, wp.float32), (uv, wp.vec2), (level, wp.float32), (output, wp.float32)],
@@ -139,13 +140,13 @@ class _Texture(torch.autograd.Function):
     def backward(ctx, output_gradient: Tensor):
         pyramid, uv, level = ctx.saved_tensors
         samples = (uv, wp.vec2), (level, wp.float32), (output_gradient.contiguous(), wp.float32)
-        span, items = kernels.spans(uv.shape[1], uv.device)
+        span, items = spans(uv.shape[1], uv.device)
         pyramid_gradient = uv_gradient = None
         if ctx.needs_input_grad[0]:
             pyramid_gradient = torch.zeros(pyramid.shape, device=uv.device)
             on_cpu = uv.device.type == "cpu"
             owners, owned = (torch.get_num_threads(), max(uv.shape[1], 1)) if on_cpu else (1, 1)
-            kernels.launch(
+            launch(
                 kernels.texture_backward_texels,
                 uv.shape[0] * owners * ((uv.shape[1] + owned - 1) // owned),
                 [owners, owned, *ctx.lookup, *samples, (pyramid_gradient, wp.float32)],
@@ -153,7 +154,7 @@ class _Texture(torch.autograd.Function):
             )
         if ctx.needs_input_grad[1]:
             uv_gradient = torch.empty_like(uv)
-            kernels.launch(
+            launch(
                 kernels.texture_backward_uv,
                 uv.shape[0] * items,
                 [span, *ctx.lookup, (pyramid, wp.float32), *samples, (uv_gradient, wp.vec2)],
