@@ -129,9 +129,8 @@ def run_reconstruction(
 
     stages("separating skin and light")
     colours = [_fit_appearance(*each) for each in zip(subjects, states, strict=True)]
-    knowledge = curvature(fits, states, belief, biases)
-    states = _fit_shading(subjects, states, knowledge, colours)
-    posterior = Posterior.of(model, knowledge)
+    states = _fit_shading(subjects, states, curvature(fits, states, belief, biases), colours)
+    posterior = Posterior.of(model, belief)
 
     stages("painting the texture")
     main = _most_frontal(states)
@@ -253,10 +252,10 @@ def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"],
 def _fit_shading(
     subjects: Sequence[Subject],
     states: Sequence[State],
-    knowledge: Float[Tensor, "unknown unknown"],
+    known: Float[Tensor, "unknown unknown"],
     colours: Sequence[tuple[Float[Tensor, "3"], Float[Tensor, "9 3"]]],
 ) -> list[State]:
-    """The states that explain the photos' shading, too."""
+    """The states that explain the photos' shading, too; `known` is the curvature of what has been fitted."""
     views = []
     for subject, state, (skin, light) in zip(subjects, states, colours, strict=True):
         window = subject.window(LIGHT_SIZE, LIGHT_MARGIN)
@@ -264,7 +263,7 @@ def _fit_shading(
         inside = window.inside(subject.photo.pixels)
         views.append(ShadedView(window.camera(subject.camera(state)), photo, inside, skin, light))
     model = subjects[0].model
-    return refine(states, knowledge, model, views, _bare_skin(model))
+    return refine(states, known, model, views, _bare_skin(model))
 
 
 def _bare_skin(model: MorphableModel) -> Bool[Tensor, " vertex"]:

@@ -99,7 +99,7 @@ def _skin(model: MorphableModel, skin: Colour, lips: Colour, brows: Colour, size
     sheet.paste(_encoded(brows), mask=_region(model, ("scalp",), size, 0.02, 0.12))
     sheet.paste(_encoded(_tinted(skin, (0.8, 0.55, 0.5))), mask=_lid_margins(points, size))
     sheet.paste(_encoded(FLESH), mask=_region(model, ("eye_socket",), size, 0.002))
-    sheet.paste(_encoded(_tinted(FLESH, (0.5, 0.3, 0.3))), mask=_region(model, ("inner_mouth",), size, 0.002))
+    sheet.paste(_encoded(_tinted(FLESH, (0.3, 0.18, 0.18))), mask=_region(model, ("inner_mouth",), size, 0.002))
     sheet.paste(_encoded(_tinted(skin, (0.25, 0.15, 0.12))), mask=_region(model, ("nostrils",), size, 0.004, 0.8))
     sheet.paste(_encoded(lips), mask=_region(model, ("lip",), size, 0.003, 0.85))
     sheet.paste(_encoded(brows), mask=_brow_hairs(model, size))
@@ -198,7 +198,10 @@ def _iris_angle(model: MorphableModel) -> float:
 
 
 def _teeth(size: int) -> Sheet:
-    """Gums at the top; crowns below, a column each: yellower at the neck, darker between them, paler at the edge."""
+    """Gums at the top; crowns below, a column each: yellower at the neck, darker between them, paler at the edge.
+
+    Towards both ends of the row the cheeks and lips leave less and redder light.
+    """
     x, y = (np.arange(size, dtype=np.float32) + 0.5) / size * TEETH, _centred(size)[1] + 0.5
     neck_to_edge = np.clip((y - GUMS) / (1 - GUMS), 0, 1)[..., None]
     between = np.abs(2 * (x % 1) - 1)[None, :, None] ** 12
@@ -206,7 +209,9 @@ def _teeth(size: int) -> Sheet:
         np.asarray(IVORY, np.float32) * ((0.88, 0.82, 0.72) + neck_to_edge * (0.16, 0.2, 0.32)) * (1 - 0.35 * between)
     )
     gums = np.asarray(FLESH, np.float32) * (1 + 0.08 * _noise(size, 24, 11))[..., None]
-    return _pixels(np.where(y[..., None] < GUMS, gums, ivory))
+    backwards = np.clip((np.abs(2 * x / TEETH - 1) - 0.15) / 0.7, 0, 1)[None, :, None]
+    shade = 1 - backwards**0.7 * np.asarray((0.72, 0.84, 0.86), np.float32)
+    return _pixels(np.where(y[..., None] < GUMS, gums, ivory) * shade)
 
 
 def _tongue(size: int) -> Sheet:

@@ -22,6 +22,8 @@ MAX_BYTES = 2**32
 """Of one array and of an archive; more is taken for an attempt to fill the memory."""
 PLAIN_KINDS = "biufSU"
 """Kinds of NumPy's types that hold nothing but numbers and text."""
+UNREADABLE_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError)
+"""What `zipfile` raises for an archive that is broken, packed in a way it does not know, encrypted, or cut short."""
 Resolve = Callable[[Any], Any]
 """Turns what a container holds into plain Python and arrays."""
 
@@ -58,7 +60,7 @@ def read_npz(path: Path) -> dict[str, Any]:
                 )
                 for entry in archive.infolist()
             }
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except UNREADABLE_ARCHIVE as error:
         raise ModelFileError(f"{path.name} is damaged: {error}.") from error
 
 

@@ -171,23 +171,19 @@ def fitted_together(
     What landmarks know of the identity the belief has been told already, and told from a detector's errors: they move
     it only where they insist.
     """
-    stiff = Belief(belief.mean, STIFFNESS * belief.precision)
     current = list(states)
     for _ in range(rounds):
         views = [fit.view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
-        current = minimise(views, stiff, 3)
+        current = minimise(views, _stiff(belief), 3)
     return current
 
 
 def curvature(
     fits: Sequence[GeometryFit], states: Sequence[State], belief: Belief, biases: Sequence[Float[Tensor, "478 2"]]
 ) -> Float[Tensor, "unknown unknown"]:
-    """Of what is known at an estimate, in the order of `normal_equations`: of identity the belief, of the rest the
-    photos."""
+    """Of the energy that `fitted_together` minimises, at an estimate, in the order of `normal_equations`."""
     views = [fit.view(state, bias) for fit, state, bias in zip(fits, states, biases, strict=True)]
-    known = normal_equations(views, belief)[0]
-    count = len(belief.mean)
-    return torch.block_diag(belief.precision, known[count:, count:])
+    return normal_equations(views, _stiff(belief))[0]
 
 
 def calibrated(
@@ -220,6 +216,10 @@ def calibrated(
                 biases[index] = _bias(fit, state, seen, most)
         current = fitted_together(fits, current, belief, 2, biases)
     return current, biases
+
+
+def _stiff(belief: Belief) -> Belief:
+    return Belief(belief.mean, STIFFNESS * belief.precision)
 
 
 def _bias(fit: GeometryFit, state: State, seen: Float[np.ndarray, "478 3"], most: float) -> Float[Tensor, "478 2"]:

@@ -1,4 +1,4 @@
-"""How sure a fit is: the Gaussian around it (Laplace's approximation), in millimetres on the surface."""
+"""How sure a fit is: the Gaussian around it, on the surface."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from face3d.fitting.gauss_newton import Belief
 from morphable import MorphableModel
 from renderers import vertex_normals
 
@@ -30,26 +31,26 @@ class Posterior:
     deviation: Float[np.ndarray, " vertex"]
 
     @classmethod
-    def of(cls, model: MorphableModel, curvature: Float[Tensor, "unknown unknown"]) -> "Posterior":
-        """From the curvature of the fit's energy, identity first: its inverse is the covariance, all else left open."""
-        count = model.identities
-        own, cross, other = curvature[:count, :count], curvature[:count, count:], curvature[count:, count:]
-        precision = own - cross @ torch.linalg.solve(other, cross.mT)
-        root = torch.linalg.cholesky((precision + precision.mT) / 2)
+    def of(cls, model: MorphableModel, belief: Belief) -> "Posterior":
+        root = torch.linalg.cholesky(belief.precision)
         factor = CALIBRATION * torch.linalg.inv(root).mT
         return cls(factor.float().numpy(), _deviation(model, factor))
 
 
 def _deviation(model: MorphableModel, factor: Float[Tensor, "identity rank"]) -> Float[np.ndarray, " vertex"]:
-    """Without what a rigid motion of the whole head explains, as after laying two heads over each other."""
-    normals = vertex_normals(model.mean, model.triangles)
+    """Without what a rigid motion of the whole head explains, as after laying two heads over each other.
+
+    Rounded to whole micrometres, so that the same fit says the same whatever order sums are taken in.
+    """
+    mean, basis = model.mean.double(), model.identity_basis.double()
+    normals = vertex_normals(mean, model.triangles)
     face = model.regions["face"]
-    moves = torch.einsum("kvi,kr->vir", model.identity_basis, factor.float())
-    motions = torch.cat([torch.eye(3).expand(len(model.mean), 3, 3), -_cross(model.mean - model.mean[face].mean(0))], 2)
+    moves = torch.einsum("kvi,kr->vir", basis, factor)
+    motions = torch.cat([torch.eye(3).double().expand(len(mean), 3, 3), -_cross(mean - mean[face].mean(0))], 2)
     share = torch.linalg.lstsq(motions[face].flatten(0, 1), moves[face].flatten(0, 1)).solution
     moves = moves - torch.einsum("vim,mr->vir", motions, share)
     along = torch.einsum("vir,vi->vr", moves, normals)
-    return (along.square().sum(1) + RESIDUAL**2).sqrt().numpy()
+    return (along.square().sum(1) + RESIDUAL**2).sqrt().numpy().round(6).astype(np.float32)
 
 
 def _cross(vectors: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex 3 3"]:

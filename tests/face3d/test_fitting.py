@@ -299,8 +299,9 @@ def test_regression_tells_heads_apart_and_is_surer_with_more_photos(model: Morph
 
 
 def test_posterior_is_narrower_the_more_is_known(model: MorphableModel) -> None:
-    size = model.identities + 59
-    loose, tight = (Posterior.of(model, share * torch.eye(size, dtype=torch.float64)) for share in (1.0, 9.0))
+    size = model.identities
+    mean, eye = torch.zeros(size, dtype=torch.float64), torch.eye(size, dtype=torch.float64)
+    loose, tight = (Posterior.of(model, Belief(mean, share * eye)) for share in (1.0, 9.0))
     assert tight.factor == pytest.approx(loose.factor / 3, abs=1e-6)
     face = model.regions["face"].numpy()
     assert (tight.deviation[face] < loose.deviation[face]).all()
