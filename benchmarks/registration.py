@@ -2,23 +2,19 @@
 from true vertices of the face to the registered surface. Silent where ICT-FaceKit's data is absent: the environment
 variable FACE3D_ICT names it, else it is looked for beside the repository."""
 
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 import morphable
+from benchmarks.ict import DATA, FACE, HEAD, NARROW
 from benchmarks.timing import figure
 from face3d.perception import MediaPipeDetector
 from face3d.registration import find_landmarks, register
 from morphable.surface import Surface
 
-DATA = Path(os.environ.get("FACE3D_ICT", Path(__file__).parents[2] / "shared/data/ict_facekit.npz"))
 HEADS = 20
-FACE, NARROW, HEAD = 9409, 6706, 11248
-"""Vertex counts: the face with ears and neck, without them, and the whole head."""
 WITH_DETAIL_LIMIT, WITHOUT_LIMIT = 0.35, 0.5
 """Millimetres."""
 

@@ -35,7 +35,7 @@ from face3d.report import make_report, provenance
 from face3d.stages import Progress, Stages
 from face3d.subject import Subject
 from morphable import ARKIT_NAMES, Head, MorphableModel
-from morphable.appearance import default_textures, plain_textures
+from morphable.appearance import IRIS_DIAMETER, default_textures, plain_textures
 from renderers import srgb_to_linear
 
 LOOK_SIZE = 512
@@ -288,8 +288,13 @@ def _textures(
     iris = iris_colour(photo.numpy(), landmarks, shading(towards[None], light)[0], openness)
     if subject.greyscale:
         iris = iris.mean().expand(3)
-    own_size = min(size, OWN_SIZE)
-    textures = default_textures(model, skin_colour=skin.tolist(), iris_colour=iris.tolist(), resolution=own_size)
+    textures = default_textures(
+        model,
+        skin_colour=skin.tolist(),
+        iris_colour=iris.tolist(),
+        iris_share=_iris_share(model, state),
+        resolution=min(size, OWN_SIZE),
+    )
     if subject.greyscale:
         textures = {name: _without_colour(image) for name, image in textures.items()}
     eye_distance = float(np.linalg.norm(landmarks[OUTER_EYE_CORNERS[0]] - landmarks[OUTER_EYE_CORNERS[1]]))
@@ -297,6 +302,12 @@ def _textures(
     inside = window.inside(subject.photo.pixels)
     textures["head"] = unwrap(photo, inside, camera, vertices, model, light, textures["head"], eye_distance, size)
     return textures
+
+
+def _iris_share(model: MorphableModel, state: State) -> float:
+    """The iris, which is of one size in all people, on the eyeball, which is not."""
+    ball = model.neutral(state.identity.float()[None])[0, model.parts["eye_left"].vertices, 2]
+    return IRIS_DIAMETER / float(ball.max() - ball.min())
 
 
 def _without_colour(image: UInt8[np.ndarray, "height width channel"]) -> UInt8[np.ndarray, "height width channel"]:

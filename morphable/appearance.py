@@ -42,6 +42,7 @@ def default_textures(
     lip_colour: Colour | None = None,
     brow_colour: Colour | None = None,
     iris_colour: Colour = BROWN,
+    iris_share: float | None = None,
     resolution: int = 1024,
 ) -> dict[str, Sheet]:
     """sRGB textures of the parts `head`, `eyes`, `teeth`, `tongue` (RGB) and `lashes` (RGBA), always the same ones.
@@ -49,14 +50,16 @@ def default_textures(
     Args:
         model: whose layout the textures follow.
         skin_colour, lip_colour, brow_colour, iris_colour: linear; lips and brows follow from the skin where not given.
+        iris_share: the visible iris' diameter over the eyeball's; the average head's if not given.
         resolution: pixels a side of the skin; the other parts get half of it.
     """
     small = resolution // 2
+    iris = _iris_angle(model) if iris_share is None else float(np.arcsin(iris_share))
     lips = _lips_of(skin_colour) if lip_colour is None else lip_colour
     brows = _hair_of(skin_colour) if brow_colour is None else brow_colour
     return {
         "head": _skin(model, skin_colour, lips, brows, resolution),
-        "eyes": _eyes(_iris_angle(model), iris_colour, small),
+        "eyes": _eyes(iris, iris_colour, small),
         "teeth": _teeth(small),
         "tongue": _tongue(small),
         "lashes": _lashes(small),

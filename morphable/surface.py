@@ -9,6 +9,8 @@ import trimesh
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
+from morphable.closest_point import closest_points
+
 CANDIDATES = 12
 """Samples near a point whose triangles are tried; more than meet in a vertex."""
 FINEST = 6
@@ -46,16 +48,18 @@ class Surface:
     ) -> Footpoints:
         """The nearest point of the surface to each point.
 
-        The nearest among the triangles of the nearest samples of the surface: exact for nearly all points, and off by
-        up to some tenths of a millimetre for a few of a hundred on long triangles.
-
         Args:
             points: metres, if there are normals; else any unit.
-            normals: of the points, unit; samples that face another way then count as further off, so that a point of
-                the upper lip does not find the lower one where they touch.
+            normals: of the points, unit; what faces another way then counts as further off, so that a point of the
+                upper lip does not find the lower one where they touch. The nearest among the triangles of the nearest
+                samples of the surface is given: exact for nearly all points, and off by up to some tenths of a
+                millimetre for a few of a hundred on long triangles.
         """
-        samples, owners = self._samples if normals is None else self._directed_samples
-        asked = points if normals is None else np.concatenate([points, TURNED_AWAY / 2**0.5 * normals], 1)
+        if normals is None:
+            feet, distances, triangles, barycentric = closest_points(points, self.vertices, self.triangles)
+            return Footpoints(triangles, barycentric, feet, distances)
+        samples, owners = self._samples
+        asked = np.concatenate([points, TURNED_AWAY / 2**0.5 * normals], 1)
         count = min(CANDIDATES, len(owners))
         near = owners[samples.query(asked, count)[1].reshape(len(points), count)]
         corners = self.corners[near.ravel()]
@@ -133,7 +137,8 @@ class Surface:
 
     @cached_property
     def _samples(self) -> tuple[cKDTree, Int[np.ndarray, " sample"]]:
-        """Points all over the surface, about as far apart as its vertices are, and whose triangles they are."""
+        """Points all over the surface, about as far apart as its vertices are, with their normals as further
+        coordinates, in metres; and whose triangles they are."""
         longest = np.linalg.norm(self.corners - np.roll(self.corners, 1, axis=1), axis=2).max(1)
         parts = np.clip(np.ceil(longest / max(np.median(longest), 1e-12)), 1, FINEST).astype(int)
         points, owners = [], []
@@ -142,14 +147,9 @@ class Surface:
             weights = _inner_grid(count)
             points.append(np.einsum("sk,tki->tsi", weights, self.corners[members]).reshape(-1, 3))
             owners.append(np.repeat(members, len(weights)))
-        return cKDTree(np.concatenate(points)), np.concatenate(owners)
-
-    @cached_property
-    def _directed_samples(self) -> tuple[cKDTree, Int[np.ndarray, " sample"]]:
-        """The same with their normals as further coordinates, in metres."""
-        samples, owners = self._samples
-        places = np.concatenate([samples.data, TURNED_AWAY / 2**0.5 * self.triangle_normals[owners]], 1)
-        return cKDTree(places), owners
+        whose = np.concatenate(owners)
+        places = [np.concatenate(points), TURNED_AWAY / 2**0.5 * self.triangle_normals[whose]]
+        return cKDTree(np.concatenate(places, 1)), whose
 
 
 def selection(columns: Int[np.ndarray, " row"], width: int) -> scipy.sparse.csr_matrix:

@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from face3d.perception import MediaPipeDetector
+from face3d.registration.landmarks import weighted_median
 from morphable import LandmarkEmbedding
 from renderers import Camera, DirectionalLight, EnvironmentLight, Light, linear_to_srgb, render_mesh
 
@@ -62,7 +63,7 @@ def detected_landmarks(
         raise RuntimeError(f"no view shows landmarks {np.flatnonzero(trust.max(0) <= 0).tolist()}")
     opposite = _opposites(pixels[0])
     both = np.concatenate([points, points[:, opposite] * (-1, 1, 1)])
-    middle = _weighted_median(both, np.concatenate([trust, trust[:, opposite]]))
+    middle = weighted_median(both, np.concatenate([trust, trust[:, opposite]]))
     ends = vertices.numpy()[np.unique(triangles[pieces["eyes"]])]
     for iris, eye in zip(IRISES, (ends[ends[:, 0] < 0], ends[ends[:, 0] > 0]), strict=True):
         middle[iris] = _straight_iris(middle[iris], eye)
@@ -76,15 +77,6 @@ def _opposites(frontal: Float[np.ndarray, "478 2"]) -> Int[np.ndarray, "478"]:
     if (opposite[opposite] != np.arange(len(frontal))).any():
         raise RuntimeError("the detected points are not symmetric")
     return opposite
-
-
-def _weighted_median(
-    values: Float[np.ndarray, "view point 3"], weights: Float[np.ndarray, "view point"]
-) -> Float[np.ndarray, "point 3"]:
-    order = values.argsort(0)
-    ranked = np.take_along_axis(np.broadcast_to(weights[..., None], values.shape), order, 0)
-    at = (ranked.cumsum(0) >= 0.5 * ranked.sum(0)).argmax(0)[None]
-    return np.take_along_axis(np.take_along_axis(values, order, 0), at, 0)[0]
 
 
 def _straight_iris(detected: Float[np.ndarray, "5 3"], ball: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "5 3"]:

@@ -5,15 +5,13 @@ from typing import Annotated
 
 import typer
 
-from face3d.cli.talk import one_sentence_errors
+from face3d.cli.talk import OutputFile, one_sentence_errors, save_head
 
 
 def convert(
     head: Annotated[Path, typer.Argument(help="A head saved by face3d (.glb).", show_default=False)],
     to: Annotated[str, typer.Option("--to", help="A name from `face3d models list`.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write; its suffix says the format.", show_default=False)
-    ],
+    output: OutputFile,
 ) -> None:
     """Carry a head to another model's mesh and coefficients, with its 52 shapes and its skin."""
     with one_sentence_errors(ValueError):
@@ -21,9 +19,7 @@ def convert(
         from morphable import Head
 
         result = converted(Head.load(head), to)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        result.head.save(output)
-        typer.echo(f"Head: {output}")
+        save_head(result.head, output)
         typer.echo(
             f"The new mesh lies {result.surface_mm:.2f} mm from the old one (median); "
             f"its coefficients alone leave {result.model_mm:.2f} mm."

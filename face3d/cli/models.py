@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from face3d.cli.talk import one_sentence_errors
+from face3d.cli.talk import OutputFile, one_sentence_errors, save_head
 
 if TYPE_CHECKING:
     from morphable.catalogue import Entry
@@ -54,9 +54,7 @@ def remove_model(
 @models.command("export")
 def export_model(
     name: Annotated[str, typer.Argument(help="A name from `face3d models list`.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write; its suffix says the format.", show_default=False)
-    ],
+    output: OutputFile,
 ) -> None:
     """Save a model's average head."""
     with one_sentence_errors(ValueError):
@@ -69,10 +67,7 @@ def export_model(
 
         model = morphable.load(name)
         textures = default_textures(model) if name == DEFAULT else uniform_textures(model, load_albedo(name))
-        head = morphable.Head.from_model(model, torch.zeros(model.identities), textures)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        head.save(output)
-        typer.echo(f"Head: {output}")
+        save_head(morphable.Head.from_model(model, torch.zeros(model.identities), textures), output)
 
 
 def _line(entry: "Entry") -> str:

@@ -3,12 +3,27 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from morphable import Head
+
+OutputFile = Annotated[
+    Path, typer.Option("--output", "-o", help="File to write; its suffix says the format.", show_default=False)
+]
+
+
+def save_head(head: "Head", output: Path) -> None:
+    """Write a head, and say where."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    head.save(output)
+    typer.echo(f"Head: {output}")
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from face3d.closest_point import closest_points
 from face3d.registration.alignment import Similarity, aligning
+from morphable.closest_point import closest_points
 
 POINTS = 3000
 """Of the scan that take part, spread evenly over its list."""

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 import morphable
-from face3d.closest_point import closest_points
 from face3d.errors import Face3DError
 from face3d.evaluation.alignment import refined
 from face3d.evaluation.faces import Face, visible_triangles
 from face3d.registration.alignment import Similarity, aligning
 from morphable import on_surface
+from morphable.closest_point import closest_points
 
 FACE_CENTRE = 0.3
 """Of the way from the base of the nose to between the eyes' inner corners lies the middle of the face,"""

@@ -11,9 +11,9 @@ from face3d.fitting.gauss_newton import Belief
 from morphable import MorphableModel
 from renderers import vertex_normals
 
-CALIBRATION = 1.6
-"""Deviations found over the posterior's own: 20 heads of another model, one photo each, were 1.3 mm off in the median,
-which belongs to a deviation of 1.9 mm where the posterior said 1.2."""
+CALIBRATION = 1.4
+"""Deviations found over the posterior's own: with it, 72 % of the faces of 20 heads of another model lie within one of
+them and 91 % within two, one photo each; 70 % and 89 % with three photos."""
 RESIDUAL = 0.0004
 """Metres by which real heads differ from the nearest that the model can make."""
 

@@ -116,6 +116,16 @@ def outer_triangles(
     return outside
 
 
+def weighted_median(
+    values: Float[np.ndarray, "view point 3"], weights: Float[np.ndarray, "view point"]
+) -> Float[np.ndarray, "point 3"]:
+    """Over the views, coordinate by coordinate."""
+    order = values.argsort(0)
+    ranked = np.take_along_axis(np.broadcast_to(weights[..., None], values.shape), order, 0)
+    at = (ranked.cumsum(0) >= 0.5 * ranked.sum(0)).argmax(0)[None]
+    return np.take_along_axis(np.take_along_axis(values, order, 0), at, 0)[0]
+
+
 class _Drawn:
     """A mesh as the detector sees it."""
 
@@ -150,7 +160,7 @@ class _Drawn:
         if not views:
             return before
         points, trust = np.stack([view.points for view in views]), np.stack([view.trust for view in views])
-        return _weighted_median(points, trust), trust.sum(0)
+        return weighted_median(points, trust), trust.sum(0)
 
     def seen_from(
         self,
@@ -246,12 +256,3 @@ def _misfit(view: _View, reference: Float[np.ndarray, "478 3"]) -> float:
         return np.inf
     to_model = _alignment(view.points, view.trust, reference)
     return float(np.median(np.linalg.norm(to_model(view.points) - reference, axis=1)[view.trust > 0]))
-
-
-def _weighted_median(
-    values: Float[np.ndarray, "view point 3"], weights: Float[np.ndarray, "view point"]
-) -> Float[np.ndarray, "point 3"]:
-    order = values.argsort(0)
-    ranked = np.take_along_axis(np.broadcast_to(weights[..., None], values.shape), order, 0)
-    at = (ranked.cumsum(0) >= 0.5 * ranked.sum(0)).argmax(0)[None]
-    return np.take_along_axis(np.take_along_axis(values, order, 0), at, 0)[0]

@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy import ndimage
 
-import morphable
 from face3d.appearance.completion import Surface, strands
 from face3d.appearance.iris import HAZEL, iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading, skin_colour
@@ -14,11 +13,6 @@ from face3d.appearance.unwrap import spread, unwrap
 from morphable import ARKIT_NAMES, MorphableModel
 from morphable.appearance import default_textures
 from renderers import Camera, EnvironmentLight, Light, linear_to_srgb, rasterize, srgb_to_linear, vertex_normals
-
-
-@pytest.fixture(scope="module")
-def model() -> MorphableModel:
-    return morphable.load()
 
 
 @pytest.fixture(scope="module")

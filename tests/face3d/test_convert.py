@@ -24,11 +24,6 @@ MODES = 30
 
 
 @pytest.fixture(scope="module")
-def model():
-    return morphable.load()
-
-
-@pytest.fixture(scope="module")
 def models(model, tmp_path_factory):
     """A folder with the model `finer`: the default head's skin and eyeballs, finer, without expressions."""
     with pytest.MonkeyPatch.context() as patch:
@@ -68,6 +63,7 @@ def test_identity_is_found_wherever_the_head_stands(model, person):
     assert np.abs(identity - person.identity).max() < 0.3
 
 
+@pytest.mark.slow
 def test_there_and_back(model, models, person):
     there = convert(person, "finer")
     assert there.head.model == "finer"

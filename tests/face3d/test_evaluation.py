@@ -33,11 +33,6 @@ MOVED = Similarity(1.0, TURN, np.array([0.3, -0.2, 0.5]))
 
 
 @pytest.fixture(scope="module")
-def model() -> MorphableModel:
-    return morphable.load()
-
-
-@pytest.fixture(scope="module")
 def someone(model: MorphableModel) -> Face:
     return face_of(model, torch.randn(model.identities, generator=torch.Generator().manual_seed(7)))
 
@@ -137,6 +132,7 @@ def test_other_peoples_faces_differ_by_millimetres(model: MorphableModel, someon
     assert np.square(free).sum() <= 1.001 * np.square(metric).sum()
 
 
+@pytest.mark.slow
 def test_icts_heads_as_scans(model: MorphableModel) -> None:
     if not ICT.exists():
         pytest.skip("ICT-FaceKit's arrays are not here")

@@ -39,11 +39,6 @@ UPRIGHT = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
 """World to camera of a camera in front of the face."""
 
 
-@pytest.fixture(scope="module")
-def model() -> MorphableModel:
-    return morphable.load()
-
-
 def true_state(model: MorphableModel, yaw: float = 0.3, seed: int = 0) -> State:
     generator = torch.Generator().manual_seed(seed)
     identity = torch.zeros(model.identities, dtype=torch.float64)

@@ -38,11 +38,6 @@ PUBLISHED = {
 2005), Farkas (1994)."""
 
 
-@pytest.fixture(scope="module")
-def model() -> MorphableModel:
-    return morphable.load()
-
-
 def mean_head(model: MorphableModel, **uncertainty: np.ndarray) -> Head:
     return Head.from_model(model, torch.zeros(model.identities), {}, **uncertainty)
 

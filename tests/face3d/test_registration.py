@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-import morphable
 from face3d.errors import Face3DError
 from face3d.registration import find_landmarks, register
 from face3d.registration.alignment import Similarity, aligning
@@ -22,16 +21,9 @@ NARROW = 6706
 
 
 @pytest.fixture(scope="module")
-def model():
-    return morphable.load()
-
-
-@pytest.fixture(scope="module")
-def person(model):
+def person(skin_and_eyeballs):
     """A head of the model, not the average one: vertices (metres) and triangles of skin and eyeballs."""
-    identity = 0.7 * torch.randn(1, model.identities, generator=torch.Generator().manual_seed(3))
-    triangles = torch.cat([model.triangles[model.parts[name].triangles] for name in ("head", "eye_left", "eye_right")])
-    return model.neutral(identity)[0].double().numpy(), triangles.long().numpy()
+    return skin_and_eyeballs(0.7, 3)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +104,7 @@ def test_a_part_of_a_head_is_enough(model, person, landmarks):
     assert np.linalg.norm(ours - found.to_model(vertices), axis=1)[: model.parts["head"].vertices.stop].max() < 0.03
 
 
+@pytest.mark.slow
 def test_scale_is_found_where_asked_for(model, person, detector):
     vertices, triangles = person
     grown = 1.7 * vertices

@@ -6,7 +6,6 @@ import torch
 import trimesh
 from typer.testing import CliRunner
 
-import morphable
 from face3d.cli import app
 from face3d.rig import rig
 from morphable import ARKIT_NAMES, Head
@@ -14,24 +13,19 @@ from morphable import ARKIT_NAMES, Head
 PARTS = ("head", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
 
 
-@pytest.fixture(scope="module")
-def model():
-    return morphable.load()
-
-
 def mesh_of(model, parts) -> trimesh.Trimesh:
-    """A head of the model in centimetres, every triangle cut in four."""
+    """A head of the model in centimetres."""
     identity = 0.5 * torch.randn(1, model.identities, generator=torch.Generator().manual_seed(4))
     triangles = torch.cat([model.triangles[model.parts[name].triangles] for name in parts]).long().numpy()
     mesh = trimesh.Trimesh(100 * model.neutral(identity)[0].double().numpy(), triangles, process=False)
     mesh.remove_unreferenced_vertices()
-    return mesh.subdivide()
+    return mesh
 
 
 @pytest.fixture(scope="module")
 def whole(model, detector, tmp_path_factory):
     path = tmp_path_factory.mktemp("rig") / "whole.obj"
-    mesh_of(model, PARTS).export(path)
+    mesh_of(model, PARTS).subdivide().export(path)
     return rig(path, detector=detector)
 
 
@@ -111,6 +105,7 @@ def test_weights_and_files(whole, tmp_path):
     head.save(tmp_path / "rigged.ply")
 
 
+@pytest.mark.slow
 def test_textures_and_seams_come_back(model, detector, tmp_path):
     from PIL import Image
 

@@ -9,7 +9,6 @@ import trimesh
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-import morphable
 from face3d.errors import Face3DError
 from face3d.scan import run_scan
 from face3d.scan_file import guess_unit, is_scan, load_scan
@@ -21,18 +20,12 @@ TURN = Rotation.from_rotvec([0.2, 0.5, -0.1]).as_matrix()
 
 
 @pytest.fixture(scope="module")
-def model():
-    return morphable.load()
-
-
-@pytest.fixture(scope="module")
-def person(model):
+def person(model, skin_and_eyeballs):
     """Vertices (metres) and triangles of a head's skin and eyeballs; red on its left half, green on its right."""
-    identity = 0.6 * torch.randn(1, model.identities, generator=torch.Generator().manual_seed(5))
-    triangles = torch.cat([model.triangles[model.parts[name].triangles] for name in ("head", "eye_left", "eye_right")])
-    vertices = model.neutral(identity)[0].double().numpy()[: model.parts["eye_right"].vertices.stop]
+    vertices, triangles = skin_and_eyeballs(0.6, 5)
+    vertices = vertices[: model.parts["eye_right"].vertices.stop]
     colours = np.where(vertices[:, :1] > 0, [210, 150, 120], [150, 190, 120]).astype(np.uint8)
-    return vertices, triangles.long().numpy(), colours
+    return vertices, triangles, colours
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ def model() -> MorphableModel:
     return morphable.load()
 
 
-@pytest.fixture(scope="session", params=[12, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.fixture(scope="session", params=[5, pytest.param(100, marks=pytest.mark.slow)])
 def people(request, model) -> torch.Tensor:
     """(person, identity): the mean head and others drawn from the prior."""
     drawn = torch.randn(request.param, model.identities, generator=torch.Generator().manual_seed(7))

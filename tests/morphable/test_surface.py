@@ -19,10 +19,10 @@ def test_closest_points_are_those_of_an_exhaustive_search(model):
     points = vertices[generator.integers(0, len(vertices), 300)] + generator.normal(0, 3e-3, (300, 3))
     found = Surface(vertices, triangles).closest(points)
     _, distances, _ = trimesh.proximity.closest_point_naive(mesh, points)
-    assert (found.distances - distances > -1e-9).all()
-    assert np.median(found.distances - distances) < 1e-9
-    np.testing.assert_allclose(found.distances, distances, atol=1e-4)
-    np.testing.assert_allclose(Surface(vertices, triangles).at(found.triangles, found.barycentric), found.points)
+    feet = Surface(vertices, triangles).at(found.triangles, found.barycentric)
+    np.testing.assert_allclose(feet, found.points, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(feet - points, axis=1), found.distances, atol=1e-12)
+    assert (found.distances < distances + 1e-9).all()
 
 
 def test_long_thin_triangles_are_found_along_their_whole_length():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from face3d.closest_point import closest_points
+from morphable.closest_point import closest_points
 
 
 def every_triangle_tried(points: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -1,0 +1,122 @@
+"""Heads of ICT-FaceKit, which nobody here fitted to: where their data is, how they look."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from renderers import Camera, DirectionalLight, EnvironmentLight, linear_to_srgb, render_mesh
+
+DATA = Path(os.environ.get("FACE3D_ICT", Path(__file__).parents[2] / "shared/data/ict_facekit.npz"))
+FACE, NARROW, HEAD = 9409, 6706, 11248
+"""Vertex counts: the face with ears and neck, without them, and the whole head."""
+EYEBALLS = ((21451, 22221), (23021, 23791))
+TEETH = (17039, 21451)
+NOW7 = (36, 39, 42, 45, 33, 48, 54)
+"""NoW's seven landmarks among the 68."""
+IRIS = 0.0059
+SKINS = ((0.82, 0.60, 0.48), (0.70, 0.46, 0.35), (0.52, 0.32, 0.22), (0.30, 0.17, 0.11))
+SIZE = 640
+
+
+@dataclass(frozen=True)
+class IctHead:
+    """Metres, y up, facing +z."""
+
+    neutral: Float[np.ndarray, "vertex 3"]
+    triangles: Int[np.ndarray, "triangle 3"]
+    """Of the whole head's skin."""
+    landmarks: Float[np.ndarray, "7 3"]
+    interpupillary: float
+    photos: list[tuple[np.ndarray, float]]
+    """sRGB pixels and the focal length in pixels."""
+
+
+def head(seed: int, yaws: list[float]) -> IctHead:
+    """A random head with a random expression, photographed from each of the directions (radians)."""
+    stored = np.load(DATA)
+    random = np.random.default_rng([2026, seed])
+    neutral = stored["v"] / 100.0 + np.tensordot(random.normal(size=100), stored["identity"] / 100.0, 1)
+    some = random.choice(len(stored["expr"]), 6, replace=False)
+    posed = neutral + np.tensordot(random.uniform(0.1, 0.6, 6), stored["expr"][some] / 100.0, 1)
+    colours = _colours(neutral, neutral[stored["lmk68"]], random)
+    skin = stored["f"][(stored["f"] < HEAD).all(1)]
+    shown = stored["f"][(stored["f"] < 24591).all(1)]
+    photos = [_photo(posed, shown, colours, yaw, random) for yaw in yaws]
+    balls = [(neutral[a:b].max(0) + neutral[a:b].min(0)) / 2 for a, b in EYEBALLS]
+    landmarks = neutral[stored["lmk68"]][list(NOW7)]
+    return IctHead(neutral[:HEAD], skin, landmarks, float(np.linalg.norm(balls[0] - balls[1])), photos)
+
+
+def _colours(neutral: np.ndarray, marks: np.ndarray, random: np.random.Generator) -> Float[Tensor, "vertex 3"]:
+    """Linear: skin with blotches, lips, brows, irises, teeth."""
+    skin = np.array(SKINS[random.integers(len(SKINS))]) ** 1.3
+    colours = np.tile(skin, (len(neutral), 1))
+    waves = random.normal(size=(8, 3)) / 0.02
+    colours *= 1 + 0.05 * np.sin(neutral @ waves.T + random.uniform(0, 6, 8)).mean(1, keepdims=True)
+
+    def near(points: np.ndarray, reach: float) -> np.ndarray:
+        line = np.concatenate([points[:-1] + share * np.diff(points, axis=0) for share in np.linspace(0, 1, 8)])
+        distance = np.linalg.norm(neutral[:FACE, None, :2] - line[None, :, :2], axis=2).min(1)
+        return np.clip(1.4 - distance / reach, 0, 0.9)[:, None]
+
+    hair = random.uniform(0.02, 0.3) * np.array([1.0, 0.8, 0.65])
+    for start, stop in ((17, 22), (22, 27)):
+        cover = near(marks[start:stop], 0.004)
+        colours[:FACE] += cover * (hair - colours[:FACE])
+    middle, outer = marks[60:68].mean(0), marks[48:60]
+    extent = np.abs(outer - middle).max(0)
+    inside = ((neutral[:FACE, :2] - middle[:2]) / extent[:2]) ** 2
+    lips = np.clip(3 * (1 - inside.sum(1)), 0, 0.9)[:, None] * (np.abs(neutral[:FACE, 2:] - middle[2]) < 0.03)
+    colours[:FACE] *= 1 - lips * np.array([0.15, 0.45, 0.4])
+    iris = random.uniform(0.03, 0.15, 3)
+    for start, stop in EYEBALLS:
+        ball = neutral[start:stop]
+        centre = (ball.max(0) + ball.min(0)) / 2
+        aside = np.linalg.norm((ball - centre)[:, :2], axis=1)
+        ahead = ball[:, 2] > centre[2]
+        colours[start:stop] = (0.75, 0.72, 0.7)
+        colours[start:stop][ahead & (aside < IRIS)] = iris
+        colours[start:stop][ahead & (aside < 0.0022)] = 0.01
+    colours[TEETH[0] : TEETH[1]] = (0.7, 0.62, 0.5)
+    return torch.tensor(colours, dtype=torch.float32)
+
+
+def _photo(
+    posed: np.ndarray, triangles: np.ndarray, colours: Tensor, yaw: float, random: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    vertices = torch.tensor(posed, dtype=torch.float32)
+    distance = random.uniform(0.45, 1.1)
+    turn, nod = yaw + random.uniform(-0.08, 0.08), random.uniform(-0.15, 0.15)
+    cosine, sine, up, down = np.cos(turn), np.sin(turn), np.cos(nod), np.sin(nod)
+    about_y = torch.tensor([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+    about_x = torch.tensor([[1, 0, 0], [0, up, -down], [0, down, up]])
+    rotation = (torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)) @ about_x @ about_y).float()
+    focal = SIZE * 0.62 * distance / 0.23
+    away = torch.tensor([0.0, 0.0, distance]) - rotation @ vertices[:FACE].mean(0)
+    camera = Camera(torch.full((2,), float(focal)), torch.full((2,), SIZE / 2), rotation, away, (SIZE, SIZE))
+    sky = torch.zeros(9, 3)
+    sky[0] = 1.2
+    lamps = [
+        DirectionalLight(
+            torch.nn.functional.normalize(torch.tensor(random.normal([0, 0.5, 1.4], 0.6), dtype=torch.float32), dim=0),
+            torch.full((3,), float(random.uniform(0.3, 0.9))),
+        )
+        for _ in range(2)
+    ]
+    picture = render_mesh(
+        camera,
+        vertices[None],
+        torch.tensor(triangles.astype(np.int32)),
+        colour=colours,
+        lights=[EnvironmentLight(sky), *lamps],
+        background=float(random.uniform(0.02, 0.5)),
+        supersample=2,
+    ).colour[0]
+    exposure = 0.5 / float(picture.mean(-1).quantile(0.9))
+    noisy = linear_to_srgb((exposure * picture).clamp(0, 1)).numpy() + random.normal(0, 0.01, picture.shape)
+    return (255 * noisy.clip(0, 1)).astype(np.uint8), float(focal)
