@@ -103,7 +103,7 @@ def _photo(
     sky[0] = 1.2
     lamps = [
         DirectionalLight(
-            torch.nn.functional.normalize(torch.tensor(random.normal([0, 0.5, 1.4], 0.6), dtype=torch.float32), dim=0),
+            -torch.tensor(random.normal([0, 0.5, 1.4], 0.6), dtype=torch.float32),
             torch.full((3,), float(random.uniform(0.3, 0.9))),
         )
         for _ in range(2)

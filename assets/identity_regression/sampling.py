@@ -127,9 +127,9 @@ def _lights(random: np.random.Generator) -> list[Light]:
     ambient[1:4] = torch.tensor(random.normal(0, 0.25, (3, 1)), dtype=torch.float32) * ambient[0, 0]
     lights: list[Light] = [EnvironmentLight(ambient)]
     for _ in range(random.integers(0, 4)):
-        direction = torch.tensor([random.normal(0, 0.9), random.normal(0.4, 0.6), 1 + abs(random.normal(0, 0.5))])
+        towards = torch.tensor([random.normal(0, 0.9), random.normal(0.4, 0.6), 1 + abs(random.normal(0, 0.5))])
         colour = torch.tensor(random.uniform(0.2, 1.0) * (1 + 0.06 * random.normal(size=3)))
-        lights.append(DirectionalLight(torch.nn.functional.normalize(direction.float(), dim=0), colour.float()))
+        lights.append(DirectionalLight(-towards.float(), colour.float()))
     return lights
 
 
