@@ -122,7 +122,7 @@ def test_heads_of_another_model(model, detector):
     triangles = stored["f"][(stored["f"] < HEAD).all(1)]
     skin = model.triangles[model.parts["head"].triangles].long().numpy()
     with_detail, without = [], []
-    for seed in range(20):
+    for seed in range(5):
         vertices = neutral + np.tensordot(np.random.default_rng(seed).normal(size=len(modes)), modes, 1)
         landmarks = find_landmarks(model, vertices, triangles, detector)
         for detail, kept in ((True, with_detail), (False, without)):
