@@ -5,6 +5,7 @@ from morphable.arkit import ARKIT_NAMES
 from morphable.catalogue import load, names
 from morphable.head import Head
 from morphable.model import JOINT_NAMES, JOINT_PARENTS, LandmarkEmbedding, MorphableModel, Part, on_surface
+from morphable.performance import Performance
 from morphable.texture import Texture
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LandmarkEmbedding",
     "MorphableModel",
     "Part",
+    "Performance",
     "Texture",
     "default_textures",
     "load",
