@@ -20,7 +20,8 @@ class Performance:
         weights: of ARKIT_NAMES, normally in [0, 1].
         head: rotation of the skull against its rest, axis-angle in the world frame (y up, the face along +z), radians.
         translation: of the head joint against its rest, metres.
-        gaze: rotation of the left and the right eyeball against the head, axis-angle, radians.
+        gaze: rotation of the left and the right eyeball against the head, axis-angle, radians. The eyeLook weights show
+            the same: a performer turns eyeballs by one of the two, never by both.
         confidence: from 0, nothing was seen and the frame is filled in, to 1.
         provenance: how it was made; anything that JSON can hold.
     """
