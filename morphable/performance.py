@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from morphable.arkit import ARKIT_NAMES
+
+FORMATS = "morphable.performance_formats"
+"""The package with a module per file format, which stands on this one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,26 @@ class Performance:
     def duration(self) -> float:
         """Seconds from the first frame to the last."""
         return float(self.times[-1] - self.times[0]) if len(self) else 0.0
+
+    def save(self, path: str | Path) -> None:
+        """Write as .csv (Live Link Face), .json or .npz; the last two hold everything, exactly.
+
+        Raises:
+            ValueError: no such format.
+            OSError: the file cannot be written; what was there before is left as it was.
+        """
+        import_module(FORMATS).save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Performance:
+        """Read a .csv (of the iPhone app, too), .json or .npz.
+
+        Raises:
+            ValueError: no such format, or the file is damaged or of another kind.
+            OSError: the file cannot be read.
+        """
+        performance: Performance = import_module(FORMATS).load(path)
+        return performance
 
     @classmethod
     def of(
