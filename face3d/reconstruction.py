@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 import morphable
+from avatars.painting import Paint, draw_head, paint, to_srgb8
 from face3d.appearance.iris import iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading
-from face3d.appearance.painting import Paint, draw_head, paint, to_srgb8
 from face3d.appearance.plain import plain_picture
 from face3d.appearance.sheet import CLAY, preview_sheet
 from face3d.appearance.unwrap import unwrap

@@ -11,7 +11,7 @@ import trimesh
 from jaxtyping import UInt8
 
 import morphable
-from face3d.appearance.painting import paint, to_srgb8
+from avatars.painting import paint, to_srgb8
 from face3d.appearance.plain import plain_picture
 from face3d.appearance.scan_albedo import ColouredPoints, scan_albedo
 from face3d.appearance.sheet import BACKGROUND, CLAY, preview_sheet, studio_lights

@@ -26,7 +26,7 @@ from .lighting import (
 )
 from .mesh import RenderResult, render_mesh, vertex_normals
 from .rasterization import Fragments, rasterize
-from .texturing import mipmaps, texture, uv_footprint
+from .texturing import Pyramid, mipmaps, pyramid, texture, uv_footprint
 
 __all__ = [
     "Camera",
@@ -35,11 +35,13 @@ __all__ = [
     "Fragments",
     "Light",
     "PointLight",
+    "Pyramid",
     "RenderResult",
     "antialias",
     "interpolate",
     "linear_to_srgb",
     "mipmaps",
+    "pyramid",
     "rasterize",
     "render_mesh",
     "spherical_harmonics_basis",

@@ -12,8 +12,8 @@ from .camera import Camera
 from .interpolation import interpolate
 from .lighting import Light
 from .rasterization import Fragments, rasterize
+from .texturing import Pyramid, uv_footprint
 from .texturing import texture as look_up
-from .texturing import uv_footprint
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def render_mesh(
     colour: Float[Tensor, "batch vertex channel"] | Float[Tensor, "vertex channel"] | None = None,
     uv: Float[Tensor, "batch corner 2"] | Float[Tensor, "corner 2"] | None = None,
     uv_triangles: Int[Tensor, "triangle 3"] | None = None,
-    texture: Float[Tensor, "batch texture_height texture_width channel"] | None = None,
+    texture: Float[Tensor, "batch texture_height texture_width channel"] | Pyramid | None = None,
     lights: Sequence[Light] = (),
     background: Float[Tensor, "*image channel"] | float = 0.0,
     antialias: bool = True,
@@ -58,7 +58,7 @@ def render_mesh(
         colour: linear albedo per vertex. Without it and without a texture the mesh is white.
         uv: texture coordinates, (0, 0) at the top-left of the texture.
         uv_triangles: corners of each triangle in `uv`; `triangles` if not given.
-        texture: linear albedo image, looked up trilinearly; multiplied by `colour` if both are given.
+        texture: linear albedo image or its pyramid, looked up trilinearly; multiplied by `colour` if both are given.
         lights: added up; with none the albedo is shown as it is.
         background: linear colour behind the mesh, broadcast to batch, height, width and channel.
         antialias: blend outlines, which also lets them move vertices.

@@ -1,6 +1,6 @@
 """Images looked up at texture coordinates."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import warp as wp
@@ -16,8 +16,22 @@ from .topology import prepare
 Wrap = Literal["clamp", "repeat"]
 
 
+class Pyramid(NamedTuple):
+    """An image and its averages in one list of texels, made once for many look-ups.
+
+    Attributes:
+        texels: of all levels, the finest first.
+        size: (height, width) of the finest.
+        levels: how many there are.
+    """
+
+    texels: Float[Tensor, "batch texel channel"]
+    size: tuple[int, int]
+    levels: int
+
+
 def texture(
-    image: Float[Tensor, "batch texture_height texture_width channel"],
+    image: Float[Tensor, "batch texture_height texture_width channel"] | Pyramid,
     uv: Float[Tensor, "batch height width 2"],
     footprint: Float[Tensor, "batch height width 4"] | None = None,
     *,
@@ -33,7 +47,7 @@ def texture(
     Gradients flow to texels and `uv`, not to the footprint. On the CPU they are the same bits every time.
 
     Args:
-        image: float32 texels; a batch of one serves every image.
+        image: float32 texels; a batch of one serves every image. Where it is looked up often, its `pyramid`.
         uv: float32 coordinates.
         footprint: (du/dx, du/dy, dv/dx, dv/dy) per pixel, from `uv_footprint`.
         wrap: what lies outside [0, 1].
@@ -41,24 +55,33 @@ def texture(
     Raises:
         ValueError: wrong shapes, types or devices.
     """
-    if image.ndim != 4 or uv.ndim != 4 or uv.shape[3] != 2 or image.shape[0] not in (1, uv.shape[0]):
+    if isinstance(image, Tensor) and image.ndim != 4:
+        raise ValueError(f"image must have shape (batch, height, width, channel), not {tuple(image.shape)}")
+    if not isinstance(image, Pyramid):
+        image = pyramid(image) if footprint is not None else _single(image)
+    texels, size, levels = image
+    if uv.ndim != 4 or uv.shape[3] != 2 or texels.shape[0] not in (1, uv.shape[0]):
         raise ValueError(
-            "image must have shape (batch, height, width, channel) and uv (batch, height, width, 2), "
-            f"not {tuple(image.shape)} and {tuple(uv.shape)}"
+            f"uv must have shape (batch, height, width, 2) with the images' batch of {texels.shape[0]}, "
+            f"not {tuple(uv.shape)}"
         )
-    if image.dtype != torch.float32 or uv.dtype != torch.float32:
-        raise ValueError(f"image and uv must be float32, not {image.dtype} and {uv.dtype}")
-    if image.device != uv.device:
-        raise ValueError(f"image is on {image.device}, uv on {uv.device}")
+    if texels.dtype != torch.float32 or uv.dtype != torch.float32:
+        raise ValueError(f"image and uv must be float32, not {texels.dtype} and {uv.dtype}")
+    if texels.device != uv.device:
+        raise ValueError(f"image is on {texels.device}, uv on {uv.device}")
     if wrap not in ("clamp", "repeat"):
         raise ValueError(f"wrap must be 'clamp' or 'repeat', not {wrap!r}")
     batch, height, width, _ = uv.shape
-    size = (image.shape[1], image.shape[2])
-    levels = [image] if footprint is None else mipmaps(image)
-    pyramid = torch.cat([level.flatten(1, 2) for level in levels], dim=1) if len(levels) > 1 else image.flatten(1, 2)
-    level = None if footprint is None else _level(footprint, size, len(levels)).reshape(batch, -1)
-    output = _Texture.apply(pyramid.expand(batch, -1, -1), uv.reshape(batch, -1, 2), level, size, wrap == "repeat")
+    level = None if footprint is None else _level(footprint, size, levels).reshape(batch, -1)
+    output = _Texture.apply(texels.expand(batch, -1, -1), uv.reshape(batch, -1, 2), level, size, wrap == "repeat")
     return output.view(batch, height, width, -1)
+
+
+def pyramid(image: Float[Tensor, "batch height width channel"]) -> Pyramid:
+    """The image with its `mipmaps`, for `texture` to look up."""
+    levels = mipmaps(image)
+    texels = torch.cat([level.flatten(1, 2) for level in levels], dim=1)
+    return Pyramid(texels, (image.shape[1], image.shape[2]), len(levels))
 
 
 def mipmaps(
@@ -110,6 +133,10 @@ def uv_footprint(
         device,
     )
     return output
+
+
+def _single(image: Tensor) -> Pyramid:
+    return Pyramid(image.flatten(1, 2), (image.shape[1], image.shape[2]), 1)
 
 
 def _level(footprint: Tensor, size: tuple[int, int], levels: int) -> Tensor:

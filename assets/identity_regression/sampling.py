@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from face3d.appearance.painting import Paint, draw_head, paint, to_srgb8
+from avatars.painting import Paint, draw_head, paint, to_srgb8
 from face3d.perception import FaceObservation, MediaPipeDetector
 from morphable import MorphableModel, on_surface
 from morphable.appearance import default_textures

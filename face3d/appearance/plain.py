@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from face3d.appearance.painting import Paint, draw_head, to_srgb8
+from avatars.painting import Paint, draw_head, to_srgb8
 from morphable import MorphableModel
 from renderers import Camera, DirectionalLight, EnvironmentLight, Light
 

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from face3d.appearance.painting import to_srgb8
+from avatars.painting import to_srgb8
 from face3d.appearance.unwrap import spread
 from morphable import MorphableModel
 from renderers import interpolate, rasterize, srgb_to_linear, vertex_normals

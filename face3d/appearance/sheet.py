@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from face3d.appearance.painting import Paint, draw_head, to_srgb8
+from avatars.painting import Paint, draw_head, to_srgb8
 from morphable import ARKIT_NAMES, Head, MorphableModel
 from renderers import Camera, DirectionalLight, EnvironmentLight, render_mesh
 from renderers.lighting import Light

@@ -6,9 +6,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 from torch import Tensor
 
+from avatars.painting import to_srgb8
 from face3d.appearance.completion import Surface, strands
 from face3d.appearance.light import shading
-from face3d.appearance.painting import to_srgb8
 from morphable import MorphableModel
 from renderers import Camera, interpolate, rasterize, srgb_to_linear, vertex_normals
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy import ndimage
 
+from avatars.painting import draw_head, paint, to_srgb8
 from face3d.appearance.completion import Surface, strands
 from face3d.appearance.iris import HAZEL, iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading, skin_colour
-from face3d.appearance.painting import draw_head, paint, to_srgb8
 from face3d.appearance.unwrap import spread, unwrap
 from morphable import ARKIT_NAMES, MorphableModel
 from morphable.appearance import default_textures

@@ -9,7 +9,7 @@ import roma
 import torch
 
 import morphable
-from face3d.appearance.painting import paint
+from avatars.painting import paint
 from face3d.appearance.plain import plain_picture
 from face3d.fitting import contour
 from face3d.fitting.evidence import landmark_sigma

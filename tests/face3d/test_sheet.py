@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from face3d.appearance.painting import paint
+from avatars.painting import paint
 from face3d.appearance.sheet import CELL, GAP, preview_sheet
 from morphable import Head, MorphableModel
 from morphable.appearance import default_textures

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from renderers import Camera, interpolate, mipmaps, rasterize, texture, uv_footprint
+from renderers import Camera, interpolate, mipmaps, pyramid, rasterize, texture, uv_footprint
 
 
 def bilinear(image, uv, wrap):
@@ -122,3 +122,10 @@ def test_wrong_inputs_are_named():
         texture(torch.zeros(1, 4, 4, 3).double(), torch.zeros(1, 2, 2, 2))
     with pytest.raises(ValueError, match="wrap"):
         texture(torch.zeros(1, 4, 4, 3), torch.zeros(1, 2, 2, 2), wrap="mirror")
+
+
+def test_a_pyramid_made_before_gives_the_same_pixels() -> None:
+    image, uv = torch.rand(1, 8, 16, 3), torch.rand(2, 5, 7, 2)
+    footprint = 0.2 * torch.rand(2, 5, 7, 4)
+    assert torch.equal(texture(pyramid(image), uv, footprint), texture(image, uv, footprint))
+    assert torch.equal(texture(pyramid(image), uv), texture(image, uv))
