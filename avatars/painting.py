@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from avatars.export.surface import TEXTURES
 from morphable.topology import Layout
 from renderers import (
     Camera,
+    DirectionalLight,
+    EnvironmentLight,
+    Light,
     Pyramid,
     RenderResult,
     interpolate,
@@ -23,7 +27,6 @@ from renderers import (
     srgb_to_linear,
     texture,
 )
-from renderers.lighting import Light
 
 LASHES = "lashes"
 """The one part that is transparent; it is drawn on top of the others."""
@@ -33,6 +36,8 @@ COLUMN = 4
 """Small textures over each other beside the skin; more of them are made smaller."""
 LASH_REACH = 0.003
 """Metres by which a lash may lie behind the surface at its pixel and still be seen: strips touch the lid."""
+LINEAR_STEPS = (1 << 16) - 1
+"""Each is at most a twentieth of a step of 8-bit sRGB."""
 UNPAINTED = np.full((1, 1, 3), 190, dtype=np.uint8)
 """What parts without a texture look like: light grey, sRGB."""
 
@@ -134,9 +139,26 @@ def opaque_triangles(layout: Layout) -> Int[Tensor, " triangle"]:
     return keep.nonzero()[:, 0]
 
 
+def studio_lights(strength: float = 1.0) -> list[Light]:
+    """A soft frontal key light over ambient light, in the world of a head that faces +z."""
+    ambient = torch.zeros(9, 3)
+    ambient[0] = 1.9 * strength
+    key = DirectionalLight(torch.tensor([-0.45, -0.6, -1.0]), torch.full((3,), 0.55 * strength))
+    return [EnvironmentLight(ambient), key]
+
+
 def to_srgb8(linear: Float[Tensor, "*batch height width 3"]) -> UInt8[np.ndarray, "*batch height width 3"]:
     """Linear colour to 8-bit sRGB pixels."""
-    return (linear_to_srgb(linear.clamp(0, 1)) * 255 + 0.5).to(torch.uint8).cpu().numpy()
+    steps = linear.detach().cpu().clamp(0, 1).mul(LINEAR_STEPS).add_(0.5)
+    encoded: np.ndarray = _srgb8_table().take(steps.numpy().astype(np.uint16))
+    return encoded
+
+
+@cache
+def _srgb8_table() -> UInt8[np.ndarray, " step"]:
+    """sRGB of LINEAR_STEPS even steps, as powers take five times as long as a look-up."""
+    linear = torch.arange(LINEAR_STEPS + 1) / LINEAR_STEPS
+    return (linear_to_srgb(linear) * 255 + 0.5).to(torch.uint8).numpy()
 
 
 def _lash_texture(textures: Mapping[str, UInt8[np.ndarray, "h w c"]]) -> Float[Tensor, "1 h w 4"]:

@@ -11,10 +11,10 @@ import trimesh
 from jaxtyping import UInt8
 
 import morphable
-from avatars.painting import paint, to_srgb8
+from avatars.painting import paint, studio_lights, to_srgb8
 from face3d.appearance.plain import plain_picture
 from face3d.appearance.scan_albedo import ColouredPoints, scan_albedo
-from face3d.appearance.sheet import BACKGROUND, CLAY, preview_sheet, studio_lights
+from face3d.appearance.sheet import BACKGROUND, CLAY, preview_sheet
 from face3d.errors import Face3DError
 from face3d.perception import FaceDetector, MediaPipeDetector
 from face3d.reconstruction import OWN_SIZE, Reconstruction

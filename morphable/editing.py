@@ -167,8 +167,8 @@ def _changed(performance: Performance, **channels: np.ndarray) -> Performance:
 
 
 def _between(
-    name: str, one: Float[np.ndarray, frame *rest], other: Float[np.ndarray, frame *rest], shares: np.ndarray
-) -> Float[np.ndarray, frame *rest]:
+    name: str, one: Float[np.ndarray, frame * rest], other: Float[np.ndarray, frame * rest], shares: np.ndarray
+) -> Float[np.ndarray, frame * rest]:
     """A channel between two values, at each frame's share of the way."""
     ways = shares.reshape(-1, *[1] * (one.ndim - 1))
     if name not in ROTATIONS:

@@ -141,9 +141,9 @@ def _single(image: Tensor) -> Pyramid:
 
 def _level(footprint: Tensor, size: tuple[int, int], levels: int) -> Tensor:
     height, width = size
-    along_x = (footprint[..., 0] * width).square() + (footprint[..., 2] * height).square()
-    along_y = (footprint[..., 1] * width).square() + (footprint[..., 3] * height).square()
-    return (0.5 * torch.maximum(along_x, along_y).detach().log2()).clamp(0.0, levels - 1.0)
+    texels = footprint.detach() * footprint.new_tensor([width, width, height, height])
+    longest = texels.square_().unflatten(-1, (2, 2)).sum(-2).amax(-1)
+    return longest.log2_().mul_(0.5).clamp_(0.0, levels - 1.0)
 
 
 class _Texture(torch.autograd.Function):

@@ -5,10 +5,9 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from avatars.painting import Paint, draw_head, to_srgb8
+from avatars.painting import Paint, draw_head, studio_lights, to_srgb8
 from morphable import ARKIT_NAMES, Head, MorphableModel
-from renderers import Camera, DirectionalLight, EnvironmentLight, render_mesh
-from renderers.lighting import Light
+from renderers import Camera, render_mesh
 
 CELL = 360
 """Pixels a side of one picture on the sheet."""
@@ -50,14 +49,6 @@ def preview_sheet(
             (f"likely error: blue 0 mm, red {1000 * WORST:.0f} mm", _heat_map(head.neutral, head.deviation, model))
         )
     return _arranged(cells, columns=-(-len(cells) // 2))
-
-
-def studio_lights(strength: float = 1.0) -> list[Light]:
-    """A soft frontal key light over ambient light, in the world of a head that faces +z."""
-    ambient = torch.zeros(9, 3)
-    ambient[0] = 1.9 * strength
-    key = DirectionalLight(torch.tensor([-0.45, -0.6, -1.0]), torch.full((3,), 0.55 * strength))
-    return [EnvironmentLight(ambient), key]
 
 
 def _view(head: Head, model: MorphableModel, painted: Paint, weights: np.ndarray, yaw: float) -> np.ndarray:
