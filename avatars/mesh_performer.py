@@ -18,7 +18,7 @@ from torch import Tensor
 
 from avatars.painting import LASHES, draw_lashes, opaque_triangles, paint, studio_lights, to_srgb8
 from morphable import JOINT_PARENTS, Head, Performance
-from morphable.editing import sampled
+from morphable.editing import frame_times, sampled
 from morphable.playing import joint_motion
 from morphable.skinning import blend_skinning
 from renderers import (
@@ -82,7 +82,7 @@ def frames(
     lights: Sequence[Light] | None = None,
     background: Float[np.ndarray, 3] | None = None,
 ) -> Iterator[UInt8[np.ndarray, "height width channel"]]:
-    """The performance from its first frame on, `rate` frames a second; memory does not grow with its length.
+    """The performance at `frame_times(performance, rate)`; pictures are drawn as they are asked for, a few ahead.
 
     Args:
         lights: in the world; studio_lights() if not given.
@@ -93,31 +93,20 @@ def frames(
         sRGB, row 0 at the top.
 
     Raises:
-        ValueError: there are no frames, or more pixels than can be drawn.
+        ValueError: a size or rate that cannot be drawn, or a performance without frames.
     """
     if not 16 <= min(view.size) <= max(view.size) <= MAX_SIZE:
         raise ValueError(f"frames have from 16 to {MAX_SIZE} pixels a side, not {view.size[1]} x {view.size[0]}")
-    count = frame_count(performance, rate)
+    times = frame_times(performance, rate)
     performer = MeshPerformer(head, texture_size=_power_of_two(TEXELS_PER_PIXEL * max(view.size)))
     shining = studio_lights() if lights is None else lights
 
     def frame(index: int) -> UInt8[np.ndarray, "height width channel"]:
-        now = sampled(performance, performance.times[:1] + index / rate)
-        camera = view.camera(head, index / max(count - 1, 1))
+        now = sampled(performance, times[index : index + 1])
+        camera = view.camera(head, index / max(len(times) - 1, 1))
         return performer.draw(now, camera, shining, background)
 
-    return _in_parallel(frame, count)
-
-
-def frame_count(performance: Performance, rate: float) -> int:
-    """How many frames `frames` yields: the last motion is shown for as long as every other.
-
-    Raises:
-        ValueError: the performance has no frames.
-    """
-    if not len(performance):
-        raise ValueError("a performance without frames cannot be drawn")
-    return int(performance.duration * rate + 1e-6) + 1
+    return _in_parallel(frame, len(times))
 
 
 class MeshPerformer:

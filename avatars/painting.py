@@ -1,5 +1,6 @@
 """Heads drawn with one texture sheet over all their parts."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +35,9 @@ EDGE = 2.0
 """Texels kept between the skin and its neighbour on the sheet, which would else bleed into the seam at the back."""
 COLUMN = 4
 """Small textures over each other beside the skin; more of them are made smaller."""
+KEY_YAW = math.atan2(0.45, 1.0)
+KEY_REACH = math.hypot(0.45, 1.0)
+"""The key light comes from 0.45 to the left, 0.6 up and 1 ahead."""
 LASH_REACH = 0.003
 """Metres by which a lash may lie behind the surface at its pixel and still be seen: strips touch the lid."""
 LINEAR_STEPS = (1 << 16) - 1
@@ -139,12 +143,13 @@ def opaque_triangles(layout: Layout) -> Int[Tensor, " triangle"]:
     return keep.nonzero()[:, 0]
 
 
-def studio_lights(strength: float = 1.0) -> list[Light]:
-    """A soft frontal key light over ambient light, in the world of a head that faces +z."""
+def studio_lights(strength: float = 1.0, yaw: float = KEY_YAW) -> list[Light]:
+    """A soft key light over ambient light, in the world of a head that faces +z; it comes from `yaw` radians from the
+    front to the person's left."""
     ambient = torch.zeros(9, 3)
     ambient[0] = 1.9 * strength
-    key = DirectionalLight(torch.tensor([-0.45, -0.6, -1.0]), torch.full((3,), 0.55 * strength))
-    return [EnvironmentLight(ambient), key]
+    travel = torch.tensor([-KEY_REACH * math.sin(yaw), -0.6, -KEY_REACH * math.cos(yaw)])
+    return [EnvironmentLight(ambient), DirectionalLight(travel, torch.full((3,), 0.55 * strength))]
 
 
 def to_srgb8(linear: Float[Tensor, "*batch height width 3"]) -> UInt8[np.ndarray, "*batch height width 3"]:

@@ -21,6 +21,8 @@ ROTATIONS = ("head", "gaze")
 MIRRORED_ROTATION = np.array([1, -1, -1], dtype=np.float32)
 """An axis-angle vector in the mirror x → -x: the axis is mirrored and the sense of the turn is."""
 MIRRORED_PLACE = np.array([-1, 1, 1], dtype=np.float32)
+MAX_FRAMES = 10_000_000
+"""Two days at 60 frames a second; a file that claims more is refused before memory is asked for."""
 REACH = 3.0
 """Deviations of a Gaussian beyond which frames no longer count."""
 
@@ -46,15 +48,31 @@ def sampled(performance: Performance, times: Float[np.ndarray, " sample"]) -> Pe
 
 
 def resampled(performance: Performance, rate: float) -> Performance:
-    """At `rate` frames a second, from the first frame on.
+    """At `rate` frames a second, from the first frame on. Raises as `frame_times`."""
+    return sampled(performance, frame_times(performance, rate))
+
+
+def frame_times(performance: Performance, rate: float) -> Float[np.ndarray, " frame"]:
+    """Even times, `rate` a second, from the first frame to the last.
 
     Raises:
-        ValueError: the rate is not above 0, or the performance has no frames.
+        ValueError: the rate is not above 0, the performance has no frames, or there would be more than MAX_FRAMES.
     """
     if not rate > 0:
         raise ValueError(f"a performance is resampled at more than 0 frames a second, not {rate:g}")
-    steps = np.arange(int(performance.duration * rate + 1e-6) + 1)
-    return sampled(performance, performance.times[:1].sum() + steps / rate)
+    if not len(performance):
+        raise ValueError("a performance without frames cannot be sampled")
+    last = performance.duration * rate + 1e-6
+    if last >= MAX_FRAMES:
+        raise ValueError(f"{performance.duration:g} s at {rate:g} frames a second are too many frames")
+    return performance.times[0] + np.arange(int(last) + 1) / rate
+
+
+def usual_rate(performance: Performance) -> float:
+    """Frames a second that the performance mostly has, to a hundredth; 30 where there are fewer than two."""
+    if len(performance) < 2:
+        return 30.0
+    return max(round(float(1 / np.median(np.diff(performance.times))), 2), 0.01)
 
 
 def trimmed(performance: Performance, start: float = 0.0, stop: float = np.inf) -> Performance:

@@ -14,6 +14,7 @@ from face3d.cli.export import export
 from face3d.cli.measure import measure
 from face3d.cli.models import models
 from face3d.cli.reconstruct import reconstruct
+from face3d.cli.render import render
 from face3d.cli.rig import rig
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.command()(reconstruct)
 app.command()(export)
 app.command()(convert)
 app.command()(rig)
+app.command()(render)
 app.command()(measure)
 app.command()(evaluate)
 app.add_typer(models, name="models")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import morphable
-from avatars.mesh_performer import MeshPerformer, View, frame_count, frames
+from avatars.mesh_performer import MeshPerformer, View, frames
 from avatars.painting import draw_head, studio_lights, to_srgb8
 from morphable import ARKIT_NAMES, Head, Performance, default_textures
 from morphable.playing import joint_motion
@@ -111,7 +111,7 @@ def test_frames_come_in_order_and_the_same_every_time(person: Head) -> None:
     weights[:, ARKIT_NAMES.index("jawOpen")] = np.linspace(0, 1, 5)
     clip = Performance.of(np.arange(5) / 10, weights)
     first, second = (list(frames(person, clip, 20, SIZE, background=GREY)) for _ in range(2))
-    assert len(first) == frame_count(clip, 20) == 9
+    assert len(first) == 9
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
     change = [np.abs(frame.astype(int) - first[0]).mean() for frame in first]
     assert np.all(np.diff(change) > 0)

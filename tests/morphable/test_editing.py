@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from morphable import ARKIT_NAMES, Performance
-from morphable.editing import blended, faster, layered, mirrored, resampled, sampled, smoothed, trimmed
+from morphable.editing import blended, faster, layered, mirrored, resampled, sampled, smoothed, trimmed, usual_rate
 
 CHANNELS = ("weights", "head", "translation", "gaze", "confidence")
 
@@ -66,6 +66,11 @@ def test_resampling_keeps_a_rate_and_its_length() -> None:
     assert len(doubled) == 61
     assert doubled.duration == pytest.approx(1)
     assert np.allclose(doubled.weights[:, ARKIT_NAMES.index("jawOpen")], np.linspace(0, 1, 61), atol=1e-6)
+
+
+def test_the_usual_rate_does_not_mind_gaps() -> None:
+    assert usual_rate(jaw(np.delete(np.arange(90) / 29.97, [10, 11, 40]), np.zeros(87))) == 29.97
+    assert usual_rate(jaw(np.zeros(1), np.zeros(1))) == 30
 
 
 def test_trimming_starts_the_clock_again(clip: Performance) -> None:
@@ -163,6 +168,7 @@ def test_a_layer_of_chosen_shapes_plays_in_its_own_time(clip: Performance) -> No
     [
         (lambda clip: resampled(clip, 0), "more than 0 frames a second"),
         (lambda clip: resampled(clip, float("nan")), "more than 0 frames a second"),
+        (lambda clip: resampled(faster(clip, 1e-9), 30), "too many frames"),
         (lambda clip: trimmed(clip, 100), "no frame from 100 s to inf s"),
         (lambda clip: faster(clip, -1), "more than 0 times"),
         (lambda clip: smoothed(clip, 0), "more than 0 seconds"),
@@ -184,3 +190,8 @@ def test_a_single_frame_and_none_are_edited_as_well() -> None:
         assert close(smoothed(clip, 0.1), clip, atol=1e-7)
         assert close(faster(clip, 2), clip)
     assert len(resampled(clip, 30)) == 1
+
+
+def test_nothing_cannot_be_resampled() -> None:
+    with pytest.raises(ValueError, match="without frames"):
+        resampled(Performance.of(np.zeros(0), np.zeros((0, 52))), 30)
