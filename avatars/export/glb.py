@@ -34,9 +34,10 @@ from avatars.export.gltf import (
     smallest_unsigned,
     write_container,
 )
+from avatars.export.gltf_animation import animation
 from avatars.export.staging import staging
 from avatars.export.surface import TEXTURES, split_seams, vertex_normals
-from morphable import ARKIT_NAMES, JOINT_NAMES, JOINT_PARENTS, Head, Part, Texture
+from morphable import ARKIT_NAMES, JOINT_NAMES, JOINT_PARENTS, Head, Part, Performance, Texture
 from morphable.topology import Layout, Topology
 
 FORMAT = 1
@@ -57,8 +58,8 @@ NORMAL_STEP = 1e-3
 """A morph target leaves normals alone that it would turn by less than this (radians)."""
 
 
-def save(head: Head, path: str | os.PathLike[str]) -> None:
-    """Writes `head` as a GLB: metres, y up, facing +z, neutral at rest.
+def save(head: Head, path: str | os.PathLike[str], performance: Performance | None = None) -> None:
+    """Writes `head` as a GLB: metres, y up, facing +z, neutral at rest, with the performance as its animation.
 
     One mesh and node per part of the model (`head`, `eye_left`, …), under one skin with the joints `neck_joint`,
     `head_joint`, `eye_left_joint`, `eye_right_joint`. Every part that some expression moves has all 52 morph targets,
@@ -66,10 +67,11 @@ def save(head: Head, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OSError: `path` cannot be written; what was there before is left as it was.
-        ValueError: `head` holds something that JSON cannot, such as a NaN in its provenance.
+        ValueError: `head` holds something that JSON cannot, such as a NaN in its provenance, or the performance is
+            none that glTF can play.
     """
     path = Path(path)
-    contents = encode(head)
+    contents = encode(head, performance)
     with staging(path) as folder:
         (folder / path.name).write_bytes(contents)
 
@@ -94,8 +96,8 @@ def load(path: str | os.PathLike[str]) -> Head:
     raise GLBError(f"{path} was written by a later face3d (format {found}, this one reads {FORMAT}); please upgrade")
 
 
-def encode(head: Head) -> bytes:
-    """The bytes of `head` as a GLB."""
+def encode(head: Head, performance: Performance | None = None) -> bytes:
+    """The bytes of `head` as a GLB, with the performance as its animation. Raises ValueError as `save`."""
     model = head.layout
     binary = BinaryWriter()
     skin = _skin(head, binary)
@@ -104,13 +106,16 @@ def encode(head: Head) -> bytes:
     parts: list[dict[str, Any]] = [
         {"name": mesh["name"], "mesh": index, "skin": 0} for index, mesh in enumerate(meshes)
     ]
+    joints = range(len(parts), len(parts) + len(JOINT_NAMES))
+    morphed = [index for index, mesh in enumerate(meshes) if "weights" in mesh]
     document = {
         "asset": {"version": "2.0", "generator": f"face3d {version('face3d')}"},
         "scene": 0,
         "scenes": [{"name": "face3d", "nodes": list(range(len(parts) + 1))}],
         "nodes": parts + _joint_nodes(head, first=len(parts)),
         "meshes": meshes,
-        "skins": [skin | {"joints": [len(parts) + index for index in range(len(JOINT_NAMES))], "skeleton": len(parts)}],
+        "skins": [skin | {"joints": list(joints), "skeleton": joints[0]}],
+        "animations": [] if performance is None else [animation(head, performance, binary, morphed, joints)],
         "materials": materials,
         "textures": textures,
         "samplers": [SAMPLER],

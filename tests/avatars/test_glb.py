@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
 
 from avatars.export import glb
-from avatars.export.gltf import GLBError
-from morphable import ARKIT_NAMES, JOINT_NAMES, Head, Texture
+from avatars.export.gltf import BinaryReader, GLBError, read_container
+from morphable import ARKIT_NAMES, JOINT_NAMES, Head, Performance, Texture
 
 
 @pytest.fixture
@@ -249,3 +250,37 @@ def test_any_flipped_bit_is_survived(path) -> None:
             glb.load(path)
         except GLBError as error:
             assert str(path) in str(error)
+
+
+def test_a_performance_is_an_animation_beside_the_same_head(head: Head, tmp_path) -> None:
+    random = np.random.default_rng(0)
+    clip = Performance.of(3 + np.arange(4) / 30, random.random((4, 52)), head=random.normal(0, 0.4, (4, 3)))
+    glb.save(head, tmp_path / "talk.glb", clip)
+    assert glb.load(tmp_path / "talk.glb") == head
+    document, binary = read_container(tmp_path / "talk.glb")
+    reader = BinaryReader(document, binary)
+    (animation,) = document["animations"]
+    curves = {}
+    for channel in animation["channels"]:
+        sampler, node = animation["samplers"][channel["sampler"]], document["nodes"][channel["target"]["node"]]
+        assert np.allclose(reader.floats(sampler["input"], 1)[:, 0], np.arange(4) / 30, atol=1e-6)
+        curves[node["name"], channel["target"]["path"]] = sampler["output"]
+    morphed = {mesh["name"] for mesh in document["meshes"] if "weights" in mesh}
+    assert {name for name, path in curves if path == "weights"} == morphed
+    assert np.array_equal(reader.floats(curves["head", "weights"], 1), clip.weights.reshape(-1, 1))
+    assert set(curves) == {(name, "weights") for name in morphed} | {
+        ("neck_joint", "translation"),
+        ("neck_joint", "rotation"),
+        ("head_joint", "rotation"),
+    }
+    neck, skull = (
+        Rotation.from_quat(reader.floats(curves[f"{name}_joint", "rotation"], 4)) for name in ("neck", "head")
+    )
+    assert np.allclose((neck * skull).as_rotvec(), clip.head, atol=1e-6)
+
+
+@pytest.mark.parametrize(("times", "message"), [([], "without frames"), ([0, 1e9, 1e9 + 1], "closer to each other")])
+def test_what_gltf_cannot_play_is_one_clear_sentence(head: Head, times, message: str, tmp_path) -> None:
+    with pytest.raises(ValueError, match=message):
+        glb.save(head, tmp_path / "talk.glb", Performance.of(np.array(times), np.zeros((len(times), 52))))
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 // Renders a GLB with three.js in headless Chromium:
 //   node render.mjs CHROMIUM HEAD.glb FOLDER '{"centre": [x, y, z], "width": metres, "poses": {"name": {"jawOpen": 1}}}'
-// Writes FOLDER/name.png for each pose and prints what three.js found in the file as JSON.
+// Writes FOLDER/name.png for each pose and prints what three.js found in the file as JSON; with "times", seconds into
+// the file's animation, also where its vertices are then.
 import { createReadStream, existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -9,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const [browserPath, headPath, folder, request] = process.argv.slice(2);
-const { centre, width, poses } = JSON.parse(request);
+const { centre, width, poses, times = [] } = JSON.parse(request);
 const here = fileURLToPath(new URL(".", import.meta.url));
 const types = { ".html": "text/html", ".js": "text/javascript", ".glb": "model/gltf-binary" };
 
@@ -53,7 +54,9 @@ try {
     const url = await page.evaluate(([w, c, s]) => window.render(w, c, s), [weights, centre, width]);
     await writeFile(path.join(folder, `${name}.png`), Buffer.from(url.split(",")[1], "base64"));
   }
-  console.log(JSON.stringify({ ...(await page.evaluate(() => window.describe())), complaints }));
+  const played = [];
+  for (const time of times) played.push(await page.evaluate((t) => window.play(t), time));
+  console.log(JSON.stringify({ ...(await page.evaluate(() => window.describe())), played, complaints }));
 } finally {
   await browser.close();
   server.close();

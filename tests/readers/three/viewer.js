@@ -8,7 +8,7 @@ const renderer = new THREE.WebGLRenderer({ antialias: true, preserveDrawingBuffe
 renderer.setSize(PIXELS, PIXELS);
 document.body.append(renderer.domElement);
 
-const { scene: head } = await new GLTFLoader().loadAsync("/head.glb");
+const { scene: head, animations } = await new GLTFLoader().loadAsync("/head.glb");
 const scene = new THREE.Scene();
 scene.background = new THREE.Color(0x445566);
 scene.add(head, new THREE.HemisphereLight(0xffffff, 0x888888, 2));
@@ -30,6 +30,20 @@ window.describe = () => ({
     Object.entries(parts).map(([name, part]) => [name, Object.keys(part.morphTargetDictionary ?? {})]),
   ),
 });
+
+// The vertices of each part at a time of the file's animation, as three.js's own mixer, morphs and skinning place them.
+window.play = (time) => {
+  const mixer = new THREE.AnimationMixer(head);
+  mixer.clipAction(animations[0]).play();
+  mixer.setTime(time);
+  head.updateMatrixWorld(true);
+  const place = new THREE.Vector3();
+  const vertices = (part) =>
+    Array.from({ length: part.geometry.attributes.position.count }, (_, index) =>
+      part.getVertexPosition(index, place).applyMatrix4(part.matrixWorld).toArray(),
+    );
+  return Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, vertices(part)]));
+};
 
 // A PNG data URL of the square of `width` metres around `centre`, with each of `weights` applied.
 window.render = (weights, centre, width) => {
