@@ -36,15 +36,12 @@ from avatars.export.gltf import (
 )
 from avatars.export.gltf_animation import animation
 from avatars.export.staging import staging
-from avatars.export.surface import TEXTURES, split_seams, vertex_normals
+from avatars.export.surface import ROUGHNESS, TEXTURES, shape_normals, split_seams
 from morphable import ARKIT_NAMES, JOINT_NAMES, JOINT_PARENTS, Head, Part, Performance, Texture
 from morphable.topology import Layout, Topology
 
 FORMAT = 1
 """The layout of `extras` that this module writes; `load` refuses later ones."""
-
-ROUGHNESS = {"head": 0.5, "eyes": 0.08, "teeth": 0.25, "tongue": 0.4, "lashes": 0.9}
-"""Of each material, set by eye under three.js's lights: skin is satin, eyes and teeth are wet."""
 
 SAMPLER = {"magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR, "wrapS": CLAMP_TO_EDGE, "wrapT": CLAMP_TO_EDGE}
 
@@ -53,9 +50,6 @@ MAX_VERTICES = 1_000_000
 
 DEVIATION = "_DEVIATION"
 """The vertex attribute of `Head.deviation`, metres; glTF leaves names that start with _ to applications."""
-
-NORMAL_STEP = 1e-3
-"""A morph target leaves normals alone that it would turn by less than this (radians)."""
 
 
 def save(head: Head, path: str | os.PathLike[str], performance: Performance | None = None) -> None:
@@ -142,9 +136,7 @@ def encode(head: Head, performance: Performance | None = None) -> bytes:
 
 def _meshes(head: Head, model: Layout, binary: BinaryWriter) -> list[dict[str, Any]]:
     triangles = np.asarray(model.triangles)
-    normals = vertex_normals(head.neutral, triangles)
-    turns = np.stack([vertex_normals(head.neutral + offset, triangles) - normals for offset in head.expressions])
-    turns[np.linalg.norm(turns, axis=2) < NORMAL_STEP] = 0
+    normals, turns = shape_normals(head.neutral, head.expressions, triangles)
     weights = _joint_weights(np.asarray(model.skinning_weights))
     joints = np.where(weights > 0, np.arange(len(JOINT_NAMES)), 0).astype(np.uint8)
     material_names = _material_names(model)

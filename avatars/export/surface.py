@@ -15,6 +15,12 @@ TEXTURES = {
 }
 """The texture of a part, where it is not called as the part."""
 
+ROUGHNESS = {"head": 0.5, "eyes": 0.08, "teeth": 0.25, "tongue": 0.4, "lashes": 0.9}
+"""Of each material, set by eye under three.js's lights: skin is satin, eyes and teeth are wet."""
+
+NORMAL_STEP = 1e-3
+"""A shape leaves normals alone that it would turn by less than this (radians)."""
+
 
 class Split(NamedTuple):
     """A surface whose vertices have one texture coordinate each.
@@ -57,3 +63,15 @@ def vertex_normals(
     sums = np.stack([np.bincount(corners, facing[:, axis], len(vertices)) for axis in range(3)], axis=1)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1), [0.0, 0.0, 1.0]).astype(np.float32)
+
+
+def shape_normals(
+    neutral: Float[np.ndarray, "vertex 3"],
+    shapes: Float[np.ndarray, "shape vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+) -> tuple[Float[np.ndarray, "vertex 3"], Float[np.ndarray, "shape vertex 3"]]:
+    """The neutral's `vertex_normals`, and what each shape adds to those that it turns by NORMAL_STEP or more."""
+    normals = vertex_normals(neutral, triangles)
+    turns = np.stack([vertex_normals(neutral + offsets, triangles) - normals for offsets in shapes])
+    turns[np.linalg.norm(turns, axis=2) < NORMAL_STEP] = 0
+    return normals, turns

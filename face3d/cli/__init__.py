@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from face3d import __version__
+from face3d.cli.animate import animate
 from face3d.cli.convert import convert
 from face3d.cli.evaluate import evaluate
 from face3d.cli.export import export
 from face3d.cli.measure import measure
 from face3d.cli.models import models
+from face3d.cli.motion import motion
 from face3d.cli.reconstruct import reconstruct
 from face3d.cli.render import render
 from face3d.cli.rig import rig
@@ -29,6 +31,8 @@ app.command()(export)
 app.command()(convert)
 app.command()(rig)
 app.command()(render)
+app.command()(animate)
+app.command()(motion)
 app.command()(measure)
 app.command()(evaluate)
 app.add_typer(models, name="models")
