@@ -1,0 +1,98 @@
+"""A voice becomes a performance: content, style, emotion and life in layers, contacts last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from avatars.speech.articulation import CHANNELS, CONTACTS, articulation
+from avatars.speech.contact import default_lips
+from avatars.speech.emotion import Intensity, layered, mood
+from avatars.speech.face import mouth_weights
+from avatars.speech.learned import HOP, heard_articulation
+from avatars.speech.life import BLINKS_A_MINUTE, alive
+from avatars.speech.phones import aligned_phones
+from avatars.speech.prosody import Prosody, prosody
+from avatars.speech.sound import RATE
+from avatars.speech.style import Style
+from morphable import ARKIT_NAMES, Performance
+
+FPS = 60
+"""Frames a second, as ARKit's."""
+ROUNDING = 0.7
+"""Part of an emotion's smile that a fully rounded vowel takes back."""
+WIDENED = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("mouthSmile", "mouthStretch", "mouthDimple"))]
+WIDE, LIDS = ([ARKIT_NAMES.index(f"{name}{side}") for side in ("Left", "Right")] for name in ("eyeWide", "eyeBlink"))
+EFFORTFUL = [CHANNELS.index(name) for name in ("jaw", "upper", "lower")]
+ROUND = [CHANNELS.index(name) for name in ("pucker", "funnel")]
+
+
+def speak(
+    sound: Float[np.ndarray, " sample"],
+    text: str | None = None,
+    *,
+    emotions: Mapping[str, Intensity] | None = None,
+    style: Performance | None = None,
+    seed: int = 0,
+) -> Performance:
+    """How a face moves that says what is heard: FPS frames a second, the first at the sound's first sample.
+
+    Without speech in the sound the mouth rests and the face lives on.
+
+    Args:
+        sound: 16 kHz, as `load_sound` gives it.
+        text: what is said, in English; None to go by the sound alone, in any language.
+        emotions: intensity by name of EMOTIONS, from 0 to 1, the same throughout or one for each frame.
+        style: a performance of the person whose way of moving is wanted.
+        seed: the same seed gives the same take.
+
+    Raises:
+        ValueError: no sound, a text that does not fit, an unknown emotion, or a style that cannot be told.
+    """
+    if not len(sound):
+        raise ValueError("there is no sound to speak with; give at least one sample")
+    times = np.arange(max(1, round(len(sound) / RATE * FPS))) / FPS
+    voice, asked = prosody(sound), mood(emotions or {}, len(times))
+    manner = None if style is None else Style.of(style)
+    said = content(sound, times, voice, text)
+    said[:, EFFORTFUL] = (said[:, EFFORTFUL] * asked.effort[:, None]).clip(0, 1)
+    blinks = BLINKS_A_MINUTE if manner is None else manner.blinks
+    life = alive(times, voice, np.random.default_rng(seed), blinks * asked.blinks)
+    weights, head = layered(mouth_weights(said), life.weights), life.head
+    if manner is not None:
+        weights = manner.worn(weights, np.interp(times, voice.times, voice.speech) > 0.5)
+        head = manner.turned(head)
+    weights = layered(weights, _beside_speech(asked.shapes, said))
+    weights[:, WIDE] *= 1 - weights[:, LIDS]
+    closure, labiodental = said[:, -CONTACTS:].T
+    weights = default_lips().brought_together(weights, closure, labiodental)
+    made = {"driver": "speech", "text": text, "emotions": sorted(emotions or {}), "seed": seed}
+    return Performance.of(times, weights, head + asked.head, life.translation, life.gaze, provenance=made)
+
+
+def content(
+    sound: Float[np.ndarray, " sample"], times: Float[np.ndarray, " frame"], voice: Prosody, text: str | None = None
+) -> Float[np.ndarray, "frame channel"]:
+    """What the mouth does to say it, without any feeling: articulation at rising times, seconds.
+
+    Raises:
+        ValueError: the text does not fit.
+    """
+    if not voice.speech.any():
+        return np.zeros((len(times), len(CHANNELS)))
+    if text is not None:
+        return articulation(aligned_phones(sound, text), times, voice.effort(times))
+    heard = heard_articulation(sound)
+    at = np.arange(len(heard)) * HOP / RATE
+    return np.stack([np.interp(times, at, channel) for channel in heard.T], axis=1)
+
+
+def _beside_speech(
+    shapes: Float[np.ndarray, "frame 52"], said: Float[np.ndarray, "frame channel"]
+) -> Float[np.ndarray, "frame 52"]:
+    """An emotion's shapes where a mouth is busy: lips that are rounded cannot be wide."""
+    shapes = shapes.copy()
+    shapes[:, WIDENED] *= 1 - ROUNDING * said[:, ROUND].sum(1, keepdims=True).clip(0, 1)
+    return shapes
