@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from avatars.export.surface import TEXTURES
 from avatars.painting import LASHES, draw_lashes, opaque_triangles, paint, studio_lights, to_srgb8
 from morphable import JOINT_PARENTS, Head, Performance
 from morphable.editing import frame_times, sampled
@@ -23,7 +24,10 @@ from morphable.playing import joint_motion
 from morphable.skinning import blend_skinning
 from renderers import (
     Camera,
+    DirectionalLight,
+    Fragments,
     Light,
+    PointLight,
     antialias,
     interpolate,
     rasterize,
@@ -36,6 +40,8 @@ FIELD_OF_VIEW = 0.24
 """Radians from the lower to the upper edge: a portrait lens."""
 ROOM = 1.12
 """Height of what is seen over that of the head."""
+GLOSS, SHININESS = 2.5, 300.0
+"""Of the eyes' highlights: white, and as wide as a lamp of some fifteen degrees."""
 LASH_SAMPLES = 3
 """Samples along each side of a pixel that lashes are drawn with; they are thinner than pixels."""
 LIFT = 0.04
@@ -119,11 +125,18 @@ class MeshPerformer:
         opaque = opaque_triangles(self.layout)
         self.triangles = torch.as_tensor(self.layout.triangles)[opaque].contiguous()
         self.uv_triangles = torch.as_tensor(self.layout.uv_triangles)[opaque].contiguous()
+        self.is_wet = self._triangles_of("eyes")[opaque]
         self.every_triangle = torch.as_tensor(self.layout.triangles)
         self.neutral = torch.as_tensor(head.neutral)
         self.shapes = torch.as_tensor(head.expressions).flatten(1)
         self.joints = torch.as_tensor(head.joints)[None]
         self.skinning_weights = torch.as_tensor(self.layout.skinning_weights).float()
+
+    def _triangles_of(self, texture_name: str) -> Bool[Tensor, " triangle"]:
+        chosen = torch.zeros(len(self.layout.triangles), dtype=torch.bool)
+        for name, part in self.layout.parts.items():
+            chosen[part.triangles] = TEXTURES.get(name, name) == texture_name
+        return chosen
 
     def posed(self, performance: Performance) -> Float[Tensor, "frame vertex 3"]:
         """Vertices at each of the performance's frames, metres."""
@@ -160,24 +173,37 @@ class MeshPerformer:
         """Linear colour, multiplied by opacity, and opacity."""
         clip = camera.clip(vertices[None])
         fragments = rasterize(clip, self.triangles, camera.resolution)
-        light = interpolate(self._light(vertices, camera, lights), fragments, self.triangles)
+        normals = vertex_normals(vertices, self.every_triangle)
+        light = interpolate(_white(vertices, normals, camera, lights), fragments, self.triangles)
         footprint = uv_footprint(self.paint.uv, self.uv_triangles, fragments, clip, self.triangles)
         albedo = texture(self.paint.sheet, interpolate(self.paint.uv, fragments, self.uv_triangles), footprint)
         seen = (fragments.triangle >= 0)[..., None].float()
         layer = torch.cat([albedo * light * seen, seen], -1)
+        self._add_glints(layer, fragments, vertices, normals, camera, lights)
         picture = antialias(layer, fragments, clip, self.triangles)[0]
         if self.paint.lashes is not None:
             self._add_lashes(picture, vertices, camera, fragments.depth)
         return picture
 
-    def _light(
-        self, vertices: Float[Tensor, "vertex 3"], camera: Camera, lights: Sequence[Light]
-    ) -> Float[Tensor, "1 vertex 3"]:
-        """What a white surface sends to the camera."""
-        normals, white = vertex_normals(vertices, self.every_triangle)[None], torch.ones(1, len(vertices), 3)
-        return torch.stack(
-            [light.shade(white, vertices[None], normals, camera.position[None, None]) for light in lights]
-        ).sum(0)
+    def _add_glints(
+        self,
+        layer: Float[Tensor, "1 height width 4"],
+        fragments: Fragments,
+        vertices: Float[Tensor, "vertex 3"],
+        normals: Float[Tensor, "vertex 3"],
+        camera: Camera,
+        lights: Sequence[Light],
+    ) -> None:
+        """Lamps mirrored in the wet of the eyes, without which they look dead."""
+        wet = (fragments.triangle >= 0) & self.is_wet[fragments.triangle]
+        corners = self.triangles[fragments.triangle[wet]].long()
+        shares = fragments.barycentric[wet][:, :, None]
+        places, facing = ((values[corners] * shares).sum(1)[None] for values in (vertices, normals))
+        facing, dark = torch.nn.functional.normalize(facing, dim=-1), torch.zeros_like(places)
+        for light in lights:
+            if isinstance(light, DirectionalLight | PointLight):
+                lamp = replace(light, specular=GLOSS, shininess=SHININESS)
+                layer[..., :3][wet] += lamp.shade(dark, places, facing, camera.position[None, None])[0]
 
     def _add_lashes(
         self,
@@ -195,6 +221,17 @@ class MeshPerformer:
             layer = draw_lashes(fine, vertices, self.layout, self.paint, behind)
             layer = torch.nn.functional.avg_pool2d(layer.permute(0, 3, 1, 2), LASH_SAMPLES)[0].permute(1, 2, 0)
             picture[y0:y1, x0:x1] = layer + (1 - layer[..., 3:]) * picture[y0:y1, x0:x1]
+
+
+def _white(
+    vertices: Float[Tensor, "vertex 3"],
+    normals: Float[Tensor, "vertex 3"],
+    camera: Camera,
+    lights: Sequence[Light],
+) -> Float[Tensor, "1 vertex 3"]:
+    """What a white surface sends to the camera."""
+    white, eye = torch.ones(1, len(vertices), 3), camera.position[None, None]
+    return torch.stack([light.shade(white, vertices[None], normals[None], eye) for light in lights]).sum(0)
 
 
 def _box(points: Float[Tensor, "point 2"], height: int, width: int) -> tuple[int, int, int, int] | None:

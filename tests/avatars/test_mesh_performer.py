@@ -148,3 +148,13 @@ def test_sizes_that_cannot_be_drawn_are_refused(person: Head, size: tuple[int, i
 def test_nothing_is_not_drawn(person: Head) -> None:
     with pytest.raises(ValueError, match="without frames"):
         frames(person, Performance.of(np.zeros(0), np.zeros((0, 52))), 30)
+
+
+def test_eyes_mirror_the_lamp(person: Head) -> None:
+    view = View(size=(256, 256))
+    brightest = {}
+    for name, lights in (("studio", studio_lights()), ("ambient", studio_lights()[:1])):
+        frame = drawn(person, still(), view, lights=lights)
+        eyes = view.camera(person, 0).project(torch.as_tensor(person.joints[2:])).round().long()
+        brightest[name] = [frame[y - 8 : y + 9, x - 8 : x + 9].min(axis=2).max() for x, y in eyes.tolist()]
+    assert min(brightest["studio"]) > max(brightest["ambient"]) + 20
