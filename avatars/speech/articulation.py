@@ -23,7 +23,7 @@ contacts: lip on lip, and lower lip on upper teeth."""
 CONTACTS = 2
 """The last channels, for which the strongest demand counts."""
 AHEAD, BEHIND = 13.0, 17.0
-"""theta before and after a phone, 1/s: lips prepare for a sound longer than they linger (anticipatory coarticulation)."""
+"""theta before and after a phone, 1/s: lips prepare for a sound longer than they linger."""
 REACH = 0.45
 """Seconds beyond which a phone's dominance, under 0.3 %, is left out."""
 CLOSING, OPENING = 0.07, 0.06

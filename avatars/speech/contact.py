@@ -96,8 +96,8 @@ class Mouth:
         front = teeth[np.abs(neutral[teeth, 0]) < CANINES]
         edge = neutral[front, 1].min()
         rim = np.flatnonzero(lower & (np.abs(neutral[:, 0]) < CANINES))
-        crossings = (_Crossings.of(model.triangles.numpy(), lip, neutral) for lip in (upper, lower))
-        return cls(*crossings, front[neutral[front, 1] < edge + 0.003], rim)
+        above, below = (_Crossings.of(model.triangles.numpy(), lip, neutral) for lip in (upper, lower))
+        return cls(above, below, front[neutral[front, 1] < edge + 0.003], rim)
 
     def gap(self, vertices: Float[np.ndarray, "frame vertex 3"]) -> Float[np.ndarray, " frame"]:
         """The widest opening that is seen from the front, metres; negative where the lips overlap everywhere."""

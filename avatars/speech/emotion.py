@@ -6,7 +6,7 @@ comes and goes with an intensity; emotions mix by adding up; lips still meet, si
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from morphable import ARKIT_NAMES
 
-Intensity = float | Float[np.ndarray, " frame"]
-"""From 0 to 1, the same throughout or by frame."""
+Intensity = float | Sequence[tuple[float, float]]
+"""From 0 to 1: the same throughout, or from key to key, each a time (seconds, rising) and the intensity there."""
 
 
 @dataclass(frozen=True)
@@ -90,28 +90,35 @@ class Mood:
     blinks: float
 
 
-def mood(emotions: Mapping[str, Intensity], frames: int) -> Mood:
-    """The mixture of emotions by name and intensity.
+def mood(emotions: Mapping[str, Intensity], times: Float[np.ndarray, " frame"]) -> Mood:
+    """The mixture of emotions by name and intensity, at these times (seconds).
 
     Raises:
         ValueError: an unknown emotion, or an intensity that is not from 0 to 1.
     """
+    frames = len(times)
     shapes, head, effort, blinks = np.zeros((frames, 52)), np.zeros((frames, 3)), np.ones(frames), 1.0
     for name, given in emotions.items():
         if name not in EMOTIONS:
             raise ValueError(f"there is no emotion {name!r}; there are {', '.join(EMOTIONS)}")
-        intensity = np.broadcast_to(np.asarray(given, dtype=float), (frames,))
-        if not ((intensity >= 0) & (intensity <= 1)).all():
-            raise ValueError(f"the intensity of {name} must be from 0 to 1")
-        emotion = EMOTIONS[name]
+        emotion, intensity = EMOTIONS[name], _intensity(name, given, times)
         shapes += intensity[:, None] * _row(emotion.shapes)
         head += intensity[:, None] * np.deg2rad(emotion.head)
-        effort = effort + intensity * emotion.effort
-        blinks *= emotion.blinks ** (float(intensity.mean()) if frames else 0.0)
+        effort += intensity * emotion.effort
+        blinks *= emotion.blinks ** float(intensity.mean())
     return Mood(shapes.clip(0, 1), head, effort.clip(0.4, 1.6), blinks)
 
 
-def layered(
+def _intensity(name: str, given: Intensity, times: np.ndarray) -> Float[np.ndarray, " frame"]:
+    keys = np.array([(0.0, given)] if isinstance(given, int | float) else list(given), dtype=float).reshape(-1, 2)
+    if not len(keys) or not ((keys[:, 1] >= 0) & (keys[:, 1] <= 1)).all():
+        raise ValueError(f"the intensity of {name} must be from 0 to 1")
+    if not (np.isfinite(keys[:, 0]).all() and (np.diff(keys[:, 0]) > 0).all()):
+        raise ValueError(f"the times of {name} must rise from key to key")
+    return np.interp(times, *keys.T)
+
+
+def laid_over(
     weights: Float[np.ndarray, "frame 52"], more: Float[np.ndarray, "frame 52"]
 ) -> Float[np.ndarray, "frame 52"]:
     """Weights over weights: what is nearly full grows little (1 - (1 - a)(1 - b))."""

@@ -1,8 +1,8 @@
 """The learned layer: a small causal network hears an articulation in any voice, live.
 
 Sound becomes mel bands against the loudest moment of the last seconds, and passes dilated causal convolutions (van den
-Oord et al., "WaveNet", 2016). What is said of a moment is said LOOK_AHEAD frames later; with half a window that is 0.1 s
-behind the sound. Weights: assets/speech_motion.
+Oord et al., "WaveNet", 2016). What is said of a moment is known LOOK_AHEAD frames later; with half a window that is
+0.1 s behind the sound. Weights: assets/speech_motion.
 """
 
 from __future__ import annotations
@@ -157,9 +157,10 @@ def shipped_listener() -> Listener:
 def mel_filters() -> Float[np.ndarray, "frequency 40"]:
     """Triangles over the spectrum, evenly spaced on the mel scale (O'Shaughnessy's: 2595 log10(1 + f / 700))."""
     frequencies = np.fft.rfftfreq(TRANSFORM, 1 / RATE)
-    mels = np.linspace(*(2595 * np.log10(1 + np.array([LOWEST, HIGHEST]) / 700)), BANDS + 2)
+    low, high = (2595 * math.log10(1 + edge / 700) for edge in (LOWEST, HIGHEST))
+    mels = np.linspace(low, high, BANDS + 2)
     edges = 700 * (10 ** (mels / 2595) - 1)
-    rising = [(frequencies - low) / (high - low) for low, high in pairwise(edges)]
+    rising = [(frequencies - below) / (above - below) for below, above in pairwise(edges)]
     filters = [np.minimum(up, 1 - down).clip(0) for up, down in pairwise(rising)]
     return np.stack(filters, axis=1) / WINDOW
 

@@ -22,10 +22,11 @@ BLINK_CLOSING, BLINK_SHUT, BLINK_OPENING = 0.075, 0.03, 0.17
 """Seconds (VanderWerf et al. 2003)."""
 PAUSE_REACH = 0.6
 """Seconds that a blink waits for, or comes before, a pause: people blink between phrases."""
-FIXATION = 1.4
-"""Mean seconds between saccades."""
-AWAY, AVERTED = 0.35, np.deg2rad(9.0)
-"""How often a saccade leaves the listener's face, and the deviation of where it goes then."""
+FIXATION, GLANCE = 1.4, 0.5
+"""Mean seconds that eyes rest on a place on the listener's face, and elsewhere; SHORTEST more are added."""
+SHORTEST = 0.2
+AWAY, AVERTED = 0.4, np.deg2rad([4.0, 8.0])
+"""How often a saccade leaves the listener's face, and the deviation (pitch, yaw) of where it goes then."""
 ON_FACE = np.deg2rad(1.6)
 """Deviation of fixations on the listener's face: eyes and mouth."""
 SACCADE, SACCADE_GROWTH = 0.021, 0.0022 * 180 / np.pi
@@ -82,7 +83,8 @@ def _blinks(
 ) -> Float[np.ndarray, " blink"]:
     """When lids start to fall: log-normal intervals, each drawn to the nearest start of a pause."""
     pauses = voice.times[1:][voice.speech[:-1] & ~voice.speech[1:]]
-    when, found = chance.uniform(0.3, 2.0), []
+    when = chance.uniform(0.3, 2.0)
+    found: list[float] = []
     while len(times) and when < times[-1] and a_minute > 0:
         near = pauses[np.abs(pauses - when) < PAUSE_REACH]
         start = float(near[np.abs(near - when).argmin()]) if len(near) else when
@@ -108,11 +110,11 @@ def _blink(motion: Motion, times: np.ndarray, starts: np.ndarray) -> None:
 
 def _gaze(times: np.ndarray, chance: np.random.Generator) -> Float[np.ndarray, "frame 2"]:
     """Pitch (down) and yaw (to the person's left) of both eyes, radians: fixations, and saccades between them."""
-    look, here, when = np.zeros((len(times), 2)), np.zeros(2), 0.0
+    look, here, when, away = np.zeros((len(times), 2)), np.zeros(2), 0.0, False
     while len(times) and when < times[-1]:
-        when += chance.exponential(FIXATION) + 0.15
-        away = chance.random() < AWAY
-        there = chance.normal(size=2) * (np.array([0.6, 1.0]) * AVERTED if away else ON_FACE)
+        when += SHORTEST + min(chance.exponential(GLANCE if away else FIXATION), 3 * FIXATION)
+        away = not away and chance.random() < AWAY
+        there = chance.normal(size=2) * (AVERTED if away else ON_FACE)
         takes = SACCADE + SACCADE_GROWTH * float(np.linalg.norm(there - here))
         look[times >= when] = there
         moving = (times >= when) & (times < when + takes)

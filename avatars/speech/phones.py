@@ -21,11 +21,12 @@ from avatars.speech.spelling import pronunciation, words_of
 
 SILENCE = "SIL"
 PHONES = frozenset(
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
+    ("AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K")
+    + ("L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH")
 )
 FRAME, MIDDLE = 0.01, 0.008
-"""Seconds from one frame of the decoder to the next, and from its start to where a boundary is heard (on speech of known
-timing, boundaries were found that much early)."""
+"""Seconds from one frame of the decoder to the next, and from its start to where a boundary is heard: on speech of
+known timing, boundaries were found that much early."""
 HISS = 1e-3
 """Amplitude of the noise that is added: digital silence is nothing that the decoder's model has heard."""
 MARGIN = 0.25

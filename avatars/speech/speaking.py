@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from avatars.speech.articulation import CHANNELS, CONTACTS, articulation
 from avatars.speech.contact import default_lips
-from avatars.speech.emotion import Intensity, layered, mood
+from avatars.speech.emotion import Intensity, laid_over, mood
 from avatars.speech.face import mouth_weights
 from avatars.speech.learned import HOP, heard_articulation
 from avatars.speech.life import BLINKS_A_MINUTE, alive
@@ -44,7 +44,7 @@ def speak(
     Args:
         sound: 16 kHz, as `load_sound` gives it.
         text: what is said, in English; None to go by the sound alone, in any language.
-        emotions: intensity by name of EMOTIONS, from 0 to 1, the same throughout or one for each frame.
+        emotions: intensity by name of EMOTIONS, from 0 to 1: the same throughout, or keys of time (s) and intensity.
         style: a performance of the person whose way of moving is wanted.
         seed: the same seed gives the same take.
 
@@ -54,17 +54,17 @@ def speak(
     if not len(sound):
         raise ValueError("there is no sound to speak with; give at least one sample")
     times = np.arange(max(1, round(len(sound) / RATE * FPS))) / FPS
-    voice, asked = prosody(sound), mood(emotions or {}, len(times))
+    voice, asked = prosody(sound), mood(emotions or {}, times)
     manner = None if style is None else Style.of(style)
     said = content(sound, times, voice, text)
     said[:, EFFORTFUL] = (said[:, EFFORTFUL] * asked.effort[:, None]).clip(0, 1)
     blinks = BLINKS_A_MINUTE if manner is None else manner.blinks
     life = alive(times, voice, np.random.default_rng(seed), blinks * asked.blinks)
-    weights, head = layered(mouth_weights(said), life.weights), life.head
+    weights, head = laid_over(mouth_weights(said), life.weights), life.head
     if manner is not None:
         weights = manner.worn(weights, np.interp(times, voice.times, voice.speech) > 0.5)
         head = manner.turned(head)
-    weights = layered(weights, _beside_speech(asked.shapes, said))
+    weights = laid_over(weights, _beside_speech(asked.shapes, said))
     weights[:, WIDE] *= 1 - weights[:, LIDS]
     closure, labiodental = said[:, -CONTACTS:].T
     weights = default_lips().brought_together(weights, closure, labiodental)

@@ -30,7 +30,12 @@ def words_of(text: str) -> list[str]:
     >>> words_of("It's 42 degrees — naïve!")
     ["it's", 'forty', 'two', 'degrees', 'naive']
     """
-    plain = unicodedata.normalize("NFKD", text.replace("’", "'")).encode("ascii", "ignore").decode().lower()
+    plain = (
+        unicodedata.normalize("NFKD", text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+        .encode("ascii", "ignore")
+        .decode()
+        .lower()
+    )
     found = re.findall(r"[a-z]+(?:'[a-z]+)*'?|\d+", re.sub(r"(?<=\d),(?=\d{3})", "", plain))
     return [word for item in found for word in (_number(item) if item[0].isdigit() else [item.rstrip("'")])]
 

@@ -18,6 +18,7 @@ from face3d.cli.motion import motion
 from face3d.cli.reconstruct import reconstruct
 from face3d.cli.render import render
 from face3d.cli.rig import rig
+from face3d.cli.speak import speak
 
 app = typer.Typer(
     name="face3d",
@@ -33,6 +34,7 @@ app.command()(rig)
 app.command()(render)
 app.command()(animate)
 app.command()(motion)
+app.command()(speak)
 app.command()(measure)
 app.command()(evaluate)
 app.add_typer(models, name="models")
