@@ -16,17 +16,16 @@ RATE = 16_000
 
 
 def load_sound(path: str | Path) -> Float[np.ndarray, " sample"]:
-    """The first sound of a media file: all channels mixed, RATE samples a second from the file's time 0 on, full scale
-    at 1.
+    """The first sound of a media file: the mean of its channels, RATE samples a second from the file's time 0 on.
 
     Raises:
         ValueError: no media file, a damaged one, no sound in it, or sound of no length.
         OSError: the file cannot be read.
     """
-    resampler = AudioResampler(format="flt", layout="mono", rate=RATE)
+    resampler = AudioResampler(format="fltp", layout="stereo", rate=RATE)
     pieces = [frame for piece in read_sound(path) for frame in resampler.resample(_stereo(piece))]
     pieces += resampler.resample(None) if pieces else []
-    sound = np.concatenate([piece.to_ndarray()[0] for piece in pieces] or [np.zeros(0, np.float32)])
+    sound = np.concatenate([piece.to_ndarray().mean(0) for piece in pieces] or [np.zeros(0, np.float32)])
     if not len(sound):
         raise ValueError(f"{path} has a sound of no length; give a recording of speech")
     return np.nan_to_num(sound, posinf=1.0, neginf=-1.0).clip(-1.0, 1.0)
