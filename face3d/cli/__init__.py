@@ -19,6 +19,7 @@ from face3d.cli.reconstruct import reconstruct
 from face3d.cli.render import render
 from face3d.cli.rig import rig
 from face3d.cli.speak import speak
+from face3d.cli.track import track
 
 app = typer.Typer(
     name="face3d",
@@ -31,6 +32,7 @@ app.command()(reconstruct)
 app.command()(export)
 app.command()(convert)
 app.command()(rig)
+app.command()(track)
 app.command()(render)
 app.command()(animate)
 app.command()(motion)

@@ -33,6 +33,12 @@ CROP_SIZE = 512
 """Pixels a side of a crop on which a face is measured."""
 CROP_SCALES = (1.6, 1.8, 2.0, 2.2, 2.4)
 """Sides of those crops over the side of the face's box."""
+FOLLOW_SIZE = 320
+"""Pixels a side of the one crop on which a face is followed: the network sees its face on 256."""
+FOLLOW_SCALE = 2.0
+"""Side of that crop over the side of the face's box."""
+GLANCE_LEVELS = 2
+"""Of the pyramid, for a search that has to be quick: faces down to 1/16 of the longest side."""
 STEADY = 0.05
 """A crop whose landmarks stray from the median of all by more than this part of the face's size saw something else."""
 SAME_FACE = 0.3
@@ -86,9 +92,21 @@ class MediaPipeDetector:
     ) -> FaceObservation | None:
         """The face at a place that is known already, without a search; None if there is none."""
         with quiet_native_logs():
-            if self._networks is None:
-                self._networks = Networks(self.task_file)
-            return _measure(self._networks, Image.fromarray(image), Candidate(np.array(box), 1.0))
+            return _measure(self._loaded(), Image.fromarray(image), Candidate(np.array(box), 1.0))
+
+    def follow(
+        self, image: UInt8[np.ndarray, "height width 3"], box: tuple[float, float, float, float]
+    ) -> FaceObservation | None:
+        """The face near a place, from one crop: for videos, where `measure` is too slow; None if there is none."""
+        with quiet_native_logs():
+            window = _around(np.array(box), FOLLOW_SCALE)
+            return _measure_on(self._loaded(), *_cut(Image.fromarray(image), window, FOLLOW_SIZE), np.array(box))
+
+    def glance(self, image: UInt8[np.ndarray, "height width 3"]) -> list[tuple[float, float, float, float]]:
+        """Boxes where larger faces may be, best first, from a search that a video has the time for."""
+        with quiet_native_logs():
+            found = _search(self._loaded(), Image.fromarray(image), GLANCE_LEVELS)
+        return [tuple(each.box.tolist()) for each in found if each.score >= FACE_SCORE]
 
     def close(self) -> None:
         """Free the networks. The next `detect` loads them again."""
@@ -114,21 +132,27 @@ class MediaPipeDetector:
         return by_prominence(best, width, height)
 
     def _detect_upright(self, pixels: UInt8[np.ndarray, "height width 3"]) -> list[FaceObservation]:
-        if self._networks is None:
-            self._networks = Networks(self.task_file)
+        networks = self._loaded()
         image = Image.fromarray(np.ascontiguousarray(pixels))
         faces: list[FaceObservation] = []
-        for candidate in _search(self._networks, image):
-            face = _measure(self._networks, image, candidate)
+        for candidate in _search(networks, image):
+            face = _measure(networks, image, candidate)
             if face is not None and all(_overlap(np.array(face.box), np.array(f.box)) < SAME_FACE for f in faces):
                 faces.append(face)
         return faces
 
+    def _loaded(self) -> Networks:
+        if self._networks is None:
+            self._networks = Networks(self.task_file)
+        return self._networks
 
-def _search(networks: Networks, image: Image.Image) -> list[Candidate]:
+
+def _search(networks: Networks, image: Image.Image, most_levels: int = SEARCH_LEVELS) -> list[Candidate]:
     """Where faces may be, best first, each once."""
     candidates = [
-        candidate for window, pixels in _search_windows(image) for candidate in _in_window(networks, window, pixels)
+        candidate
+        for window, pixels in _search_windows(image, most_levels)
+        for candidate in _in_window(networks, window, pixels)
     ]
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: c.score, reverse=True):
@@ -137,10 +161,10 @@ def _search(networks: Networks, image: Image.Image) -> list[Candidate]:
     return kept
 
 
-def _search_windows(image: Image.Image) -> Iterator[tuple[Window, UInt8[np.ndarray, "size size 3"]]]:
+def _search_windows(image: Image.Image, most_levels: int) -> Iterator[tuple[Window, UInt8[np.ndarray, "size size 3"]]]:
     """Small windows over the image, then ever larger ones, up to one with a margin for faces that fill the frame."""
     longest = max(image.size)
-    levels = [level for level in range(SEARCH_LEVELS) if level == 0 or longest >= SEARCH_SIZE / 2 * 2**level]
+    levels = [level for level in range(most_levels) if level == 0 or longest >= SEARCH_SIZE / 2 * 2**level]
     small = image
     for level in reversed(levels):
         scale = SEARCH_SIZE * 2**level / longest
@@ -177,6 +201,13 @@ def _cut(
     return window, np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
 
 
+def _around(box: Float64[np.ndarray, "4"], scale: float) -> Window:
+    """A window about a box, `scale` times its larger side."""
+    x0, y0, x1, y1 = box
+    side = round(max(x1 - x0, y1 - y0) * scale)
+    return Window(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side)
+
+
 def _in_window(networks: Networks, window: Window, pixels: UInt8[np.ndarray, "size size 3"]) -> Iterator[Candidate]:
     scale = window.side / len(pixels)
     for box, score in networks.find(pixels):
@@ -187,8 +218,7 @@ def _measure(networks: Networks, image: Image.Image, candidate: Candidate) -> Fa
     """The candidate's face from the median of several crops; None where most of them see no face."""
     x0, y0, x1, y1 = candidate.box
     extent = max(x1 - x0, y1 - y0)
-    sides = [round(extent * scale) for scale in CROP_SCALES]
-    crops = [_cut(image, Window(round((x0 + x1 - s) / 2), round((y0 + y1 - s) / 2), s), CROP_SIZE) for s in sides]
+    crops = [_cut(image, _around(candidate.box, scale), CROP_SIZE) for scale in CROP_SCALES]
     score = float(np.median([_score_on(networks, *crop, candidate.box) for crop in crops]))
     if score < FACE_SCORE:
         return None

@@ -1,0 +1,139 @@
+"""`face3d track`."""
+
+import shutil
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from face3d.cli.talk import one_sentence_errors
+
+if TYPE_CHECKING:
+    from morphable import Head, Performance
+
+PERFORMANCES = (".csv", ".json", ".npz")
+ANIMATED = (".glb", ".usda", ".usdc", ".usdz")
+VIDEOS = (".mp4", ".webm")
+
+
+def track(
+    clip: Annotated[Path, typer.Argument(help="A video of a person.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The motion: .csv (Live Link Face) .json .npz; or the head with it: .glb .usda .usdc .usdz.",
+            show_default=False,
+        ),
+    ],
+    head: Annotated[
+        Path | None, typer.Option(help="The person's head (.glb); else estimated from the video.", show_default=False)
+    ] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Also write the video with the head over it: .mp4 .webm.", show_default=False)
+    ] = None,
+    face: Annotated[int, typer.Option(min=0, help="Whom to follow, most prominent first.")] = 0,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Look no frame ahead, as `face3d live` does; less steady.")
+    ] = False,
+    landmarker: Annotated[
+        Path | None, typer.Option(help="Your own MediaPipe face_landmarker.task.", show_default=False)
+    ] = None,
+) -> None:
+    """Track a person's face through a video: expressions, head and gaze. Killed, the same command goes on."""
+    with one_sentence_errors(ValueError):
+        _require(output, PERFORMANCES + ANIMATED, "A motion")
+        if overlay is not None:
+            _require(overlay, VIDEOS, "An overlay")
+        with FrameCount() as frames:
+            frames("loading", 0, 0)
+            from face3d.perception import MediaPipeDetector
+            from face3d.track import run_tracking
+            from face3d.track.overlay import write_overlay
+            from morphable import Head
+
+            kept = output.with_name(f"{output.name}.part")
+            given = None if head is None else Head.load(head)
+            with MediaPipeDetector(landmarker) as detector:
+                tracked = run_tracking(
+                    clip, kept, head=given, face=face, streaming=streaming, detector=detector, progress=frames
+                )
+            count = len(tracked.performance)
+            if overlay is not None:
+                write_overlay(overlay, clip, tracked, lambda done: frames("drawing", done, count))
+            _save(tracked.performance, tracked.head, output)
+        shutil.rmtree(kept, ignore_errors=True)
+        for warning in tracked.warnings:
+            typer.echo(f"Warning: {warning}", err=True)
+        typer.echo(f"Motion:  {output} ({count} frames, {tracked.performance.duration:.1f} s)")
+        if overlay is not None:
+            typer.echo(f"Overlay: {overlay}")
+
+
+def _require(path: Path, suffixes: tuple[str, ...], what: str) -> None:
+    from face3d.errors import Face3DError
+    from face3d.output import require_writable_directory
+
+    if path.suffix.lower() not in suffixes:
+        raise Face3DError(
+            f"{what} is written as {' '.join(suffixes)}, not as {path.suffix or 'a file without a suffix'}."
+        )
+    require_writable_directory(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _save(performance: "Performance", head: "Head", output: Path) -> None:
+    from avatars.export import glb, usd
+
+    suffix = output.suffix.lower()
+    if suffix in PERFORMANCES:
+        performance.save(output)
+    elif suffix == ".glb":
+        glb.save(head, output, performance)
+    else:
+        usd.save(head, output, performance)
+
+
+class FrameCount:
+    """Shows a person how many frames are done, how fast, and how long it will take; silent when output is piped."""
+
+    def __init__(self) -> None:
+        columns = TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()
+        self._progress = Progress(*columns, console=Console(), disable=not sys.stdout.isatty())
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Of the named stage, so many frames are done; a total of 0 means that nobody knows."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total or None)
+        self._progress.update(self._tasks[stage], completed=done, total=total or None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:5.1f} fps" if speed else "")
