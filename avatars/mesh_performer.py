@@ -112,7 +112,7 @@ def frames(
         camera = view.camera(head, index / max(len(times) - 1, 1))
         return performer.draw(now, camera, shining, background)
 
-    return _in_parallel(frame, len(times))
+    return in_parallel(frame, len(times))
 
 
 class MeshPerformer:
@@ -254,7 +254,7 @@ def _encoded(
     return np.concatenate([straight, (opacity.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()], axis=-1)
 
 
-def _in_parallel(frame: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
+def in_parallel(frame: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
     """frame(0), frame(1), ... in order, one on each core, with few waiting."""
     cores = torch.get_num_threads()
     pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
