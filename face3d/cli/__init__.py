@@ -15,6 +15,7 @@ from face3d.cli.export import export
 from face3d.cli.measure import measure
 from face3d.cli.models import models
 from face3d.cli.motion import motion
+from face3d.cli.portrait import portrait
 from face3d.cli.reconstruct import reconstruct
 from face3d.cli.render import render
 from face3d.cli.rig import rig
@@ -34,6 +35,7 @@ app.command()(convert)
 app.command()(rig)
 app.command()(track)
 app.command()(render)
+app.command()(portrait)
 app.command()(animate)
 app.command()(motion)
 app.command()(speak)
