@@ -21,12 +21,13 @@ from jaxtyping import Bool, Float
 
 import morphable
 from assets.speech_motion.voices import HELD_OUT, Utterance, flite
-from avatars.speech import RATE, Phone, SpeechStream, aligned_phones, articulation, decoded_phones, load_sound, speak
+from avatars.speech import RATE, Phone, SpeechStream, articulation, decoded_phones, load_sound, speak
 from avatars.speech.articulation import CONTACTS
 from avatars.speech.contact import Mouth, default_lips
 from avatars.speech.face import mouth_weights
 from avatars.speech.learned import HOP, LOOK_AHEAD, WINDOW, heard_articulation
 from avatars.speech.prosody import prosody
+from avatars.speech.speaking import content, learned_articulation
 from benchmarks.timing import figure
 from face3d.perception import MediaPipeDetector
 from morphable import ARKIT_NAMES
@@ -41,6 +42,9 @@ SENTENCES = (
     "Give me a full box of soft brown bread, some beef and a bottle of plum jam, please.",
 )
 BILABIALS, LABIODENTALS = ("P", "B", "M"), ("F", "V")
+OPEN_VOWELS = ("AA", "AE", "AH", "AO", "AY", "AW", "EH", "EY", "OW")
+VOWEL_EDGE = 0.03
+"""Seconds."""
 LIPS_CLOSED = 0.0005
 """Metres."""
 SLACK = 0.01
@@ -62,27 +66,28 @@ def figures() -> Iterator[dict]:
 
 
 def _contacts(spoken: list[tuple[Utterance, str]]) -> Iterator[dict]:
-    for way in ("true phones", "text", "decoded phones", "learned"):
+    for way in ("true phones", "text", "sound", "decoded phones", "learned"):
         mouths = [(utterance.phones, *_posed(_said(way, utterance, text))) for utterance, text in spoken]
         lips = [hit for phones, gap, _ in mouths for hit in _made(phones, BILABIALS, gap <= LIPS_CLOSED)]
         teeth = [hit for phones, _, gap in mouths for hit in _made(phones, LABIODENTALS, gap <= 0)]
+        shut = [shut for phones, gap, _ in mouths for shut in _within_vowels(phones, gap <= LIPS_CLOSED)]
         name = way.replace(" ", "_")
         yield figure(f"lips_closed_on_p_b_m_{name}", 100 * np.mean(lips), f"% of {len(lips)}")
+        yield figure(f"lips_closed_in_vowels_{name}", 100 * np.mean(shut), "% of the time")
         yield figure(f"lip_on_teeth_on_f_v_{name}", 100 * np.mean(teeth), f"% of {len(teeth)}")
 
 
 def _said(way: str, utterance: Utterance, text: str) -> Float[np.ndarray, "frame channel"]:
     sound = utterance.sound
     times = np.arange(round(len(sound) / RATE * FPS)) / FPS
-    if way == "learned":
-        heard = heard_articulation(sound)
-        return np.stack([np.interp(times, np.arange(len(heard)) * HOP / RATE, channel) for channel in heard.T], axis=1)
-    phones = {
-        "true phones": lambda: utterance.phones,
-        "text": lambda: aligned_phones(sound, text),
-        "decoded phones": lambda: decoded_phones(sound),
+    voice = prosody(sound)
+    return {
+        "true phones": lambda: articulation(utterance.phones, times, voice.effort(times)),
+        "text": lambda: content(sound, times, voice, text),
+        "sound": lambda: content(sound, times, voice),
+        "decoded phones": lambda: articulation(decoded_phones(sound), times, voice.effort(times)),
+        "learned": lambda: learned_articulation(sound, times),
     }[way]()
-    return articulation(phones, times, prosody(sound).effort(times))
 
 
 def _posed(said: Float[np.ndarray, "frame channel"]) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +106,14 @@ def _made(phones: list[Phone], names: tuple[str, ...], contact: Bool[np.ndarray,
     for phone in phones:
         if phone.name in names:
             yield bool(contact[(times >= phone.start - SLACK) & (times <= phone.end + SLACK)].any())
+
+
+def _within_vowels(phones: list[Phone], contact: Bool[np.ndarray, " frame"]) -> Iterator[bool]:
+    """Each frame within an open vowel, its edges left out."""
+    times = np.arange(len(contact)) / FPS
+    for phone in phones:
+        if phone.name in OPEN_VOWELS:
+            yield from contact[(times >= phone.start + VOWEL_EDGE) & (times <= phone.end - VOWEL_EDGE)].tolist()
 
 
 def _speeds(spoken: list[Utterance]) -> Iterator[dict]:

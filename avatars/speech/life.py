@@ -112,9 +112,10 @@ def _gaze(times: np.ndarray, chance: np.random.Generator) -> Float[np.ndarray, "
     """Pitch (down) and yaw (to the person's left) of both eyes, radians: fixations, and saccades between them."""
     look, here, when, away = np.zeros((len(times), 2)), np.zeros(2), 0.0, False
     while len(times) and when < times[-1]:
-        when += SHORTEST + min(chance.exponential(GLANCE if away else FIXATION), 3 * FIXATION)
+        mean = GLANCE if away else FIXATION
+        when += SHORTEST + min(chance.exponential(mean), 2.5 * mean)
         away = not away and chance.random() < AWAY
-        there = chance.normal(size=2) * (AVERTED if away else ON_FACE)
+        there = chance.normal(size=2).clip(-1.8, 1.8) * (AVERTED if away else ON_FACE)
         takes = SACCADE + SACCADE_GROWTH * float(np.linalg.norm(there - here))
         look[times >= when] = there
         moving = (times >= when) & (times < when + takes)

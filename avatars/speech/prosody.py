@@ -21,7 +21,7 @@ SILENT = 3e-4
 """Root mean square under which there is nothing to hear (-70 dB)."""
 AUDIBLE = 0.06
 """A frame with less than this part of the loud frames' amplitude (-24 dB) is a pause."""
-BLOCK = 1 << 14
+BLOCK = 1 << 12
 """Frames that are looked at together, to bound memory."""
 
 

@@ -13,7 +13,7 @@ from avatars.speech.emotion import Intensity, laid_over, mood
 from avatars.speech.face import mouth_weights
 from avatars.speech.learned import HOP, heard_articulation
 from avatars.speech.life import BLINKS_A_MINUTE, alive
-from avatars.speech.phones import aligned_phones
+from avatars.speech.phones import aligned_phones, decoded_phones
 from avatars.speech.prosody import Prosody, prosody
 from avatars.speech.sound import RATE
 from avatars.speech.style import Style
@@ -77,13 +77,25 @@ def content(
 ) -> Float[np.ndarray, "frame channel"]:
     """What the mouth does to say it, without any feeling: articulation at rising times, seconds.
 
+    Without words, phones are decoded, which finds openings well and misses some contacts; those that the learned layer
+    hears are made as well.
+
     Raises:
         ValueError: the text does not fit.
     """
     if not voice.speech.any():
         return np.zeros((len(times), len(CHANNELS)))
-    if text is not None:
-        return articulation(aligned_phones(sound, text), times, voice.effort(times))
+    phones = decoded_phones(sound) if text is None else aligned_phones(sound, text)
+    said = articulation(phones, times, voice.effort(times))
+    if text is None:
+        said[:, -CONTACTS:] = np.maximum(said[:, -CONTACTS:], learned_articulation(sound, times)[:, -CONTACTS:])
+    return said
+
+
+def learned_articulation(
+    sound: Float[np.ndarray, " sample"], times: Float[np.ndarray, " frame"]
+) -> Float[np.ndarray, "frame channel"]:
+    """What the learned layer hears, at these times (seconds)."""
     heard = heard_articulation(sound)
     at = np.arange(len(heard)) * HOP / RATE
     return np.stack([np.interp(times, at, channel) for channel in heard.T], axis=1)
