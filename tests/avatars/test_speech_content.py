@@ -167,5 +167,4 @@ def test_the_learned_layer_hears_contacts_and_openings(sound: np.ndarray, spoken
 
 
 def test_loudness_does_not_matter_to_the_learned_layer(sound: np.ndarray) -> None:
-    soft, loud = heard_articulation(0.1 * sound)[20:], heard_articulation(sound)[20:]
-    np.testing.assert_allclose(soft[:, :-2], loud[:, :-2], atol=0.05)
+    assert np.abs(heard_articulation(0.1 * sound) - heard_articulation(sound)).mean() < 0.01
