@@ -8,6 +8,7 @@ import roma
 import torch
 from jaxtyping import Bool, Float64
 from scipy.linalg import solveh_banded
+from scipy.ndimage import gaussian_filter1d
 
 from face3d.track.person import Person, rough_place
 from face3d.track.pose_expression import (
@@ -37,6 +38,12 @@ ROTATION, PLACE, DEPTH = 0.004, 0.0004, 0.0012
 line of sight."""
 SHAPE_CHANGES = {"eyeBlink": 0.6, "eyeLook": 0.4, "eyeSquint": 0.3, "eyeWide": 0.3, "brow": 0.08, "jaw": 0.15, "": 0.12}
 """The same of weights, by how their names begin: lids and eyes jump, lips follow speech."""
+STILL_CHANGE = 0.08
+"""Of those, the usual first difference of a head that keeps still."""
+STILL_ROTATION, STILL_PLACE = 0.015, 0.005
+"""Radians and metres a second below which it does."""
+SPEED_WINDOW, STILL_WINDOW = 0.2, 0.35
+"""Deviations in seconds of the Gaussians over which a speed is measured, and over which stillness lasts."""
 LEAST_CURVATURE = 1e-4
 """What is known of an unknown of which nothing is known."""
 HELD = 1e12
@@ -88,7 +95,8 @@ def followed(person: Person, sightings: Sightings, before: Placed | None = None)
 
 
 def refined(person: Person, sightings: Sightings, motion: Motion) -> Motion:
-    """All frames at once: what each says, and that second derivatives are small (a banded Gauss–Newton)."""
+    """All frames at once: what each says, that second derivatives are small, and that a nearly still head keeps still
+    (a banded Gauss-Newton)."""
     links = _links(sightings)
     for _ in range(PASSES):
         normals = np.zeros((len(sightings), UNKNOWNS, UNKNOWNS))
@@ -137,15 +145,17 @@ def _smooth_step(
     one, other = np.diff(times)[:-1], np.diff(times)[1:]
     coefficients = np.stack([2 / (one * (one + other)), -2 / (one * other), 2 / (other * (one + other))])
     strength = np.where(links, (one + other) / 2, 0.0)[:, None] * FRAME**3 / _CHANGES**2
-    changes = _second_derivatives(motion, coefficients)
     bands = np.zeros((2 * UNKNOWNS + 1, frames, UNKNOWNS))
     gradients = gradients.copy()
-    for i in range(3):
-        rows = slice(i, frames - 2 + i)
-        gradients[rows] += strength * coefficients[i][:, None] * changes
-        for j in range(i + 1):
-            product = strength * (coefficients[i] * coefficients[j])[:, None]
-            bands[(i - j) * UNKNOWNS, j : frames - 2 + j] += product
+    _add_prior(bands, gradients, strength, coefficients, _second_derivatives(motion, coefficients))
+    still = (
+        np.where(links[:, None], _stillness(motion, times)[1:-1], 0.0)
+        * one[:, None]
+        * FRAME
+        / (STILL_CHANGE * _CHANGES) ** 2
+    )
+    backwards = np.stack([-1 / one, 1 / one, np.zeros(len(one))])
+    _add_prior(bands, gradients, still, backwards, _second_derivatives(motion, backwards))
     for offset in range(UNKNOWNS):
         columns = np.arange(UNKNOWNS - offset)
         bands[offset][:, columns] += normals[:, columns + offset, columns]
@@ -164,6 +174,37 @@ def _smooth_step(
             break
         fixed[:, :52] |= beyond
     return steps
+
+
+def _add_prior(
+    bands: Float64[np.ndarray, "band frame 58"],
+    gradients: Float64[np.ndarray, "frame 58"],
+    strength: Float64[np.ndarray, "triple 58"],
+    coefficients: Float64[np.ndarray, "3 triple"],
+    values: Float64[np.ndarray, "triple 58"],
+) -> None:
+    """That these combinations of three frames are small, half their squares times `strength`."""
+    triples = len(values)
+    for i in range(3):
+        gradients[i : triples + i] += strength * coefficients[i][:, None] * values
+        for j in range(i + 1):
+            product = strength * (coefficients[i] * coefficients[j])[:, None]
+            bands[(i - j) * UNKNOWNS, j : triples + j] += product
+
+
+def _stillness(motion: Motion, times: Float64[np.ndarray, " frame"]) -> Float64[np.ndarray, "frame 58"]:
+    """1 where rotation or translation keep still for a while, 0 where they move; 0 for weights."""
+    seconds = max(float(np.median(np.diff(times))), 1e-3)
+    still = np.zeros((len(times), UNKNOWNS))
+    turns = roma.rotmat_to_rotvec(torch.as_tensor(motion.rotations @ motion.rotations[len(times) // 2].T)).numpy()
+    for columns, values, usual in (
+        (slice(52, 55), turns, STILL_ROTATION),
+        (slice(55, 58), motion.translations, STILL_PLACE),
+    ):
+        speeds = gaussian_filter1d(values, SPEED_WINDOW / seconds, axis=0, order=1) / seconds
+        squares = gaussian_filter1d((speeds**2).sum(1), STILL_WINDOW / seconds)
+        still[:, columns] = (1 / (1 + squares / usual**2) ** 2)[:, None]
+    return still
 
 
 def _second_derivatives(

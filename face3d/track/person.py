@@ -48,8 +48,7 @@ class Person:
     def seen(self, sightings: Sightings, index: int) -> Seen:
         """What one frame says; of a blurred one less is believed."""
         worth = float(np.clip(sightings.sharpness[index] / self.sharpness, 0.1, 1))
-        landmarks, scores = sightings.landmarks[index, :, :2], sightings.scores[index]
-        return Seen(landmarks.astype(np.float64), scores.astype(np.float64), worth)
+        return Seen(sightings.landmarks[index, :, :2].astype(np.float64), worth)
 
 
 def met(

@@ -1,4 +1,4 @@
-"""One frame: the expression and the place of a known head, from landmarks and scores, by robust Gauss–Newton.
+"""One frame: the expression and the place of a known head, from landmarks, by robust Gauss–Newton.
 
 The head is rigid but for its expressions: points of the skull (nose bridge, eye corners, forehead) hold the pose, skin
 is what is left to the expression.
@@ -33,8 +33,8 @@ PAIRS = np.array(
 """Points of the inner lips and of the lids over each other: whether mouth and eyes are shut."""
 PAIR_SIGMA = 0.01
 """Of their distance: both ends of a pair share most of their error."""
-SCORE_SIGMA = 0.25
-"""Of the detector's expression scores about the weights that make them."""
+WEIGHT_SIGMA = 0.2
+"""Of an expression's weight about 0."""
 HIDDEN_FACTOR = 4.0
 """How much less a point is worth where the surface looks away from the camera."""
 ROBUST = 2.0
@@ -59,6 +59,12 @@ class Placed:
     rotation: Float64[np.ndarray, "3 3"]
     translation: Float64[np.ndarray, "3"]
 
+    @property
+    def eye(self) -> Float64[np.ndarray, "3"]:
+        """The camera in the head's world."""
+        place: np.ndarray = -self.rotation.T @ self.translation
+        return place
+
     def moved(self, step: Float64[np.ndarray, "58"]) -> "Placed":
         """After a step of the unknowns; weights stay in [0, 1]."""
         turn = roma.rotvec_to_rotmat(torch.as_tensor(step[52:55])).numpy()
@@ -68,17 +74,15 @@ class Placed:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen in one frame: landmarks in pixels, the likely weights by the detector's scores, and how much of
-    a usual frame's evidence it is worth."""
+    """What was seen in one frame: landmarks in pixels, and how much of a usual frame's evidence they are worth."""
 
     landmarks: Float64[np.ndarray, "478 2"]
-    scores: Float64[np.ndarray, "52"]
     worth: float = 1.0
 
 
 def first_place(response: Response, landmarks: Float64[np.ndarray, "478 3"], lens: Lens) -> Placed:
     """The head at rest turned and placed so that it meets landmarks with relative depths (Umeyama 1991)."""
-    source, target = response.rest, np.asarray(landmarks, dtype=np.float64)
+    source, target = response.embedded, np.asarray(landmarks, dtype=np.float64)
     source_centre, target_centre = source.mean(0), target.mean(0)
     points = torch.as_tensor(source - source_centre), torch.as_tensor(target - target_centre)
     rotation, _, scale = roma.rigid_points_registration(*points, compute_scaling=True)
@@ -98,8 +102,8 @@ def fitted(response: Response, seen: Seen, lens: Lens, start: Placed, rounds: in
 def normal_equations(
     response: Response, seen: Seen, lens: Lens, place: Placed
 ) -> tuple[Float64[np.ndarray, "58 58"], Float64[np.ndarray, "58"]]:
-    """Curvature and gradient of half the weighted squared residuals of landmarks, pairs and scores."""
-    points = response.points(place.weights)
+    """Curvature and gradient of half the weighted squared residuals of landmarks and pairs, and of weights."""
+    points = response.points(place.weights, place.eye)
     turned = points @ place.rotation.T
     viewed = turned + place.translation
     depth = np.clip(viewed[:, 2], 1e-2, FARTHEST)
@@ -123,8 +127,8 @@ def normal_equations(
     rows, errors = np.concatenate([rows, pair_rows]), np.concatenate([errors, pair_errors])
     normal, gradient = rows.T @ rows, rows.T @ errors
     diagonal = np.arange(52)
-    normal[diagonal, diagonal] += SCORE_SIGMA**-2
-    gradient[:52] += (place.weights - seen.scores) * SCORE_SIGMA**-2
+    normal[diagonal, diagonal] += WEIGHT_SIGMA**-2
+    gradient[:52] += place.weights * WEIGHT_SIGMA**-2
     return seen.worth * normal, seen.worth * gradient
 
 
@@ -158,14 +162,14 @@ def energy(response: Response, seen: Seen, lens: Lens, place: Placed) -> float:
 
 def projected(response: Response, lens: Lens, place: Placed) -> Float64[np.ndarray, "478 2"]:
     """Where the detector should see its points, pixels."""
-    viewed = response.points(place.weights) @ place.rotation.T + place.translation
+    viewed = response.points(place.weights, place.eye) @ place.rotation.T + place.translation
     shown: np.ndarray = lens.focal * viewed[:, :2] / np.maximum(viewed[:, 2:], 1e-2) + lens.principal
     return shown
 
 
 def eye_distance(response: Response, lens: Lens, place: Placed) -> float:
     """Between the outer eye corners, pixels, as if the head faced the camera."""
-    right, left = response.rest[list(OUTER_EYE_CORNERS)]
+    right, left = response.embedded[list(OUTER_EYE_CORNERS)]
     depth = place.rotation[2] @ (right + left) / 2 + place.translation[2]
     return lens.focal * float(np.linalg.norm(left - right)) / float(np.clip(depth, 1e-2, FARTHEST))
 
@@ -183,8 +187,7 @@ _SIGMAS = _sigmas()
 
 def _hidden(response: Response, place: Placed) -> Float64[np.ndarray, "478"]:
     """1 where the surface faces the camera, up to HIDDEN_FACTOR where it looks away."""
-    eye = -place.rotation.T @ place.translation
-    towards = eye - response.rest
+    towards = place.eye - response.embedded
     facing = (response.normals * towards).sum(1) / np.linalg.norm(towards, axis=1)
     return 1 + (HIDDEN_FACTOR - 1) * np.clip((0.25 - facing) / 0.25, 0, 1)
 

@@ -6,6 +6,7 @@ compared with what is seen on the video.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,10 +27,12 @@ DISTANCE = 0.9
 """Metres."""
 BACKGROUND = np.full(3, 0.3)
 """Linear grey."""
-TURNS = ((0.0, 0.0), (0.35, 0.0), (-0.35, 0.0), (0.65, 0.0), (-0.65, 0.0), (0.0, 0.25), (0.0, -0.25))
+TURNS = tuple((yaw, pitch) for yaw in (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9) for pitch in (-0.35, 0.0, 0.35))
 """Directions from which the head at rest is looked at: to its left and up, radians."""
-OFFSET_SPREAD = 0.005
-"""Metres by which a point may be seen beside where it is embedded."""
+FARTHEST_TURN = (0.9, 0.4)
+"""Beyond these, what is seen is as it is there."""
+OFFSET_SPREAD = np.array([0.005, 0.003, 0.003, 0.003, 0.003, 0.003])
+"""Metres by which a point may be seen beside where it is embedded: from in front, and per radian, of `_turn_terms`."""
 SEEN_SPREAD = 0.001
 """Metres of error in where a point is seen."""
 STILL = 0.0005
@@ -43,26 +46,30 @@ class Response:
     """Where the detector sees its points on a head, in the head's own frame, metres.
 
     Attributes:
-        rest: without expression.
+        embedded: where they are embedded on the head at rest.
+        offsets: from there to where they are seen at rest, by the terms of the direction that it is seen from.
         bends: how far each of ARKIT_NAMES has moved them at each of KNOTS.
         normals: of the surface at the points.
     """
 
-    rest: Float64[np.ndarray, "478 3"]
+    embedded: Float64[np.ndarray, "478 3"]
+    offsets: Float64[np.ndarray, "term 478 3"]
     bends: Float64[np.ndarray, "52 2 478 3"]
     normals: Float64[np.ndarray, "478 3"]
 
-    def points(self, weights: Float64[np.ndarray, "52"]) -> Float64[np.ndarray, "478 3"]:
-        """Where points are seen under expression weights."""
+    def points(self, weights: Float64[np.ndarray, "52"], eye: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "478 3"]:
+        """Where points are seen under expression weights by a camera at `eye`, in the head's frame, metres."""
+        yaw, pitch = _direction(eye)
+        rest = self.embedded + np.tensordot(_turn_terms(yaw, pitch), self.offsets, 1)
         shares = np.stack([np.minimum(weights, KNOTS[0]), np.maximum(weights - KNOTS[0], 0)], 1)
-        moved: np.ndarray = self.rest + np.tensordot(shares, self._slopes, 2)
+        moved: np.ndarray = rest + np.tensordot(shares, self._slopes, 2)
         return moved
 
     def slopes(self, weights: Float64[np.ndarray, "52"]) -> Float64[np.ndarray, "52 478 3"]:
         """How points move with each weight, from where it is towards the farther knot."""
         return self._slopes[np.arange(len(weights)), (weights >= KNOTS[0]).astype(int)]
 
-    @property
+    @cached_property
     def _slopes(self) -> Float64[np.ndarray, "52 2 478 3"]:
         first, second = self.bends[:, 0], self.bends[:, 1]
         return np.stack([first / KNOTS[0], (second - first) / (KNOTS[1] - KNOTS[0])], 1)
@@ -72,7 +79,6 @@ def measured_response(head: Head, model: MorphableModel, detector: MediaPipeDete
     """Draw the head and look. Where the detector sees nothing, the model is believed."""
     looking = _Looking(head, model, detector)
     rest = looking.points(np.zeros(52))
-    offsets = _offsets(looking, rest)
     front = looking.camera(0.0, 0.0)
     before = looking.seen(np.zeros(52), front)
     bends = np.zeros((52, 2, len(rest), 3))
@@ -87,7 +93,7 @@ def measured_response(head: Head, model: MorphableModel, detector: MediaPipeDete
                 bends[ARKIT_NAMES.index(name), knot] = _own_part(motion, rest, name if len(names) > 1 else "")
     normals = vertex_normals(torch.as_tensor(head.neutral), model.triangles)
     at_points = on_surface(model.landmarks["mediapipe"], normals, model.triangles).double().numpy()
-    return Response(rest + offsets, bends, at_points / np.linalg.norm(at_points, axis=1, keepdims=True))
+    return Response(rest, _offsets(looking, rest), bends, at_points / np.linalg.norm(at_points, axis=1, keepdims=True))
 
 
 class _Looking:
@@ -124,10 +130,11 @@ class _Looking:
         return motion * depth / focal * np.array([1.0, -1.0])
 
 
-def _offsets(looking: _Looking, rest: Float64[np.ndarray, "478 3"]) -> Float64[np.ndarray, "478 3"]:
+def _offsets(looking: _Looking, rest: Float64[np.ndarray, "478 3"]) -> Float64[np.ndarray, "term 478 3"]:
     """From embedded points to those seen at rest: each point's ridge regression over the directions."""
-    normal = np.tile(np.eye(3) / OFFSET_SPREAD**2, (len(rest), 1, 1))
-    pull = np.zeros((len(rest), 3))
+    terms = len(OFFSET_SPREAD)
+    normal = np.tile(np.diag(np.repeat(OFFSET_SPREAD**-2, 3)), (len(rest), 1, 1))
+    pull = np.zeros((len(rest), 3 * terms))
     for yaw, pitch in TURNS:
         camera = looking.camera(yaw, pitch)
         seen = looking.seen(np.zeros(52), camera)
@@ -136,10 +143,24 @@ def _offsets(looking: _Looking, rest: Float64[np.ndarray, "478 3"]) -> Float64[n
         points = torch.as_tensor(rest).float()
         depth = camera.view(points)[:, 2:].double().numpy()
         error = (seen - camera.project(points).double().numpy()) * depth / float(camera.focal[0])
-        plane = camera.rotation[:2].double().numpy()
+        plane = np.kron(
+            _turn_terms(*_direction(camera.position.double().numpy())), camera.rotation[:2].double().numpy()
+        )
         normal += plane.T @ plane / SEEN_SPREAD**2
         pull += error @ plane / SEEN_SPREAD**2
-    return np.linalg.solve(normal, pull[..., None])[..., 0]
+    offsets = np.linalg.solve(normal, pull[..., None])[..., 0]
+    return offsets.reshape(len(rest), terms, 3).transpose(1, 0, 2)
+
+
+def _direction(eye: Float64[np.ndarray, "3"]) -> tuple[float, float]:
+    """Yaw to the head's left and pitch up of a place before it, radians, no farther than FARTHEST_TURN."""
+    yaw, pitch = np.arctan2(eye[0], eye[2]), np.arctan2(eye[1], np.hypot(eye[0], eye[2]))
+    clipped = np.clip((yaw, pitch), -np.array(FARTHEST_TURN), FARTHEST_TURN)
+    return float(clipped[0]), float(clipped[1])
+
+
+def _turn_terms(yaw: float, pitch: float) -> Float64[np.ndarray, " term"]:
+    return np.array([1.0, yaw, pitch, yaw**2, pitch**2, yaw * pitch])
 
 
 def _own_part(

@@ -25,6 +25,9 @@ POSE_CUTOFF = 0.6
 ROTATION_GAIN, PLACE_GAIN = 12.0, 60.0
 """Hertz by which that rises at a radian, at a metre a second."""
 
+INTERVALS = (0.001, 1.0)
+"""Least and longest seconds between frames that filters are told of."""
+
 
 class OneEuro:
     """The 1 € filter (Casiez, Roussel and Vogel 2012): a low pass whose cutoff rises with speed, so that what is still
@@ -93,7 +96,7 @@ class Stream:
                 self._steadier, self._last = Steadier(), None
             if place is not None:
                 self._last = place
-                yield self._steadier(place, max(float(time) - self._time, 1e-3))
+                yield self._steadier(place, float(np.clip(time - self._time, *INTERVALS)))
             else:
                 yield None
             self._time = float(time)
