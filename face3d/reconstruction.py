@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import morphable
@@ -23,10 +24,11 @@ from face3d.appearance.unwrap import unwrap
 from face3d.errors import Face3DError
 from face3d.fitting.evidence import OUTER_EYE_CORNERS
 from face3d.fitting.gauss_newton import Belief, State
-from face3d.fitting.geometry import GeometryFit, Measurements, calibrated, curvature, fitted_together
+from face3d.fitting.geometry import GeometryFit, Measurements, calibrated, fitted_together, shaded_together
 from face3d.fitting.identity_regression import IdentityRegression
-from face3d.fitting.photometric import ShadedView, refine
+from face3d.fitting.iris_ruler import eyes, measured, sized
 from face3d.fitting.posterior import Posterior
+from face3d.fitting.shading import Radiance, bare_skin
 from face3d.fitting.start import first_state, priors
 from face3d.output import atomic_directory
 from face3d.perception import FaceDetector, MediaPipeDetector, select
@@ -45,6 +47,13 @@ LOOK_MARGIN = 2.4
 CALIBRATIONS = 2
 BIAS_LIMIT = 0.08
 """Detector biases beyond this part of the distance between the eyes are failures."""
+SHADED_SIZE = 256
+"""Pixels a side of the crop whose shading is fitted, of LIGHT_MARGIN."""
+SHADED_BLUR = 1.0
+"""Of that crop, pixels: vertices are some 4 apart."""
+SHADED_ROUNDS = 3
+BLINK = 0.5
+"""Score of a blink beyond which irises are not measured."""
 LIGHT_SIZE = 256
 """Pixels a side of the crop in which light is estimated."""
 LIGHT_MARGIN = 1.4
@@ -125,11 +134,7 @@ def run_reconstruction(
 
     stages("fitting the shape")
     belief = IdentityRegression.load().belief([subject.observation for subject in subjects])
-    fits, states, biases = _fit_geometry(subjects, belief, stages)
-
-    stages("separating skin and light")
-    colours = [_fit_appearance(*each) for each in zip(subjects, states, strict=True)]
-    states = _fit_shading(subjects, states, curvature(fits, states, belief, biases), colours)
+    fits, states, biases, belief, irises_told = _fit_geometry(subjects, belief, stages)
     posterior = Posterior.of(model, belief)
 
     stages("painting the texture")
@@ -140,7 +145,7 @@ def run_reconstruction(
 
     stages("drawing pictures")
     landmark_errors = [fit.landmark_error(s, b) for fit, s, b in zip(fits, states, biases, strict=True)]
-    report = make_report(subjects, states, main, skin, light, landmark_errors, posterior, unseen)
+    report = make_report(subjects, states, main, skin, light, landmark_errors, posterior, unseen, irises_told)
     head = Head.from_model(
         model,
         state.identity.float(),
@@ -177,8 +182,9 @@ def _subjects(
 
 def _fit_geometry(
     subjects: Sequence[Subject], belief: Belief, stages: Stages
-) -> tuple[list[GeometryFit], list[State], list[Float[Tensor, "478 2"]]]:
-    """Identity; each photo's expression, pose and camera; and the detector's bias on this head there."""
+) -> tuple[list[GeometryFit], list[State], list[Float[Tensor, "478 2"]], Belief, bool]:
+    """Identity; each photo's expression, pose and camera; the detector's bias on this head there; and what is believed
+    of the identity now, and whether irises told its size."""
     fits, states, looks = [], [], []
     model = subjects[0].model
     painted = paint(model, plain_textures(model, resolution=LOOK_SIZE), LOOK_SIZE)
@@ -190,10 +196,33 @@ def _fit_geometry(
         fits.append(fit)
         states.append(fit.pose(start))
         looks.append(partial(_redetected, subject, painted=painted))
-    states = fitted_together(fits, states, belief, 4, [None] * len(fits))
-    stages.at(0.3)
+    states = fitted_together(fits, states, belief, 2, [None] * len(fits))
+    irises = _measured_irises(subjects, states)
+    if irises is not None:
+        growth, sigma = irises
+        belief = sized(belief, model, states[0].identity, -growth, sigma)
+    states = fitted_together(fits, states, belief, 2, [None] * len(fits))
+    stages.at(0.2)
     states, biases = calibrated(fits, states, belief, looks, CALIBRATIONS, BIAS_LIMIT)
-    return fits, states, biases
+    stages.at(0.6)
+    states = shaded_together(fits, states, belief, SHADED_ROUNDS, biases)
+    return fits, states, biases, belief, irises is not None
+
+
+def _measured_irises(subjects: Sequence[Subject], states: Sequence[State]) -> tuple[float, float] | None:
+    """How large irises are, by the heads' size, beside what irises are; see `measured`."""
+    red, seen = [], []
+    for subject, state in zip(subjects, states, strict=True):
+        scores = subject.observation.expression_scores
+        if max(scores["eyeBlinkLeft"], scores["eyeBlinkRight"]) > BLINK:
+            continue
+        joints = subject.model.joints(state.identity.float()[None])[0, [3, 2]].double()
+        balls = (joints @ state.rotation.mT + state.translation).numpy()
+        radius = _eyeball(subject.model, state) / 2
+        focal = float(state.log_focal.exp())
+        red.append(subject.photo.pixels[..., 0].astype(float))
+        seen.append(eyes(subject.observation.landmarks, balls, radius, focal, subject.principal.numpy()))
+    return measured(red, seen)
 
 
 def _geometry_fit(subject: Subject) -> GeometryFit:
@@ -206,8 +235,18 @@ def _geometry_fit(subject: Subject) -> GeometryFit:
         landmarks=torch.tensor(observation.landmarks[:, :2].copy()),
         luminance=subject.photo.pixels.mean(2),
         principal=subject.principal,
+        radiance=_radiance(subject),
     )
     return GeometryFit(subject.model, seen, beliefs)
+
+
+def _radiance(subject: Subject) -> Radiance:
+    window = subject.window(SHADED_SIZE, LIGHT_MARGIN)
+    linear = srgb_to_linear(window.pixels(subject.photo.pixels)).numpy()
+    blurred = gaussian_filter(linear, (SHADED_BLUR, SHADED_BLUR, 0))
+    return Radiance(
+        torch.tensor(blurred).double(), torch.tensor([window.x, window.y]).double(), window.size / window.side
+    )
 
 
 def _most_frontal(states: Sequence[State]) -> int:
@@ -238,7 +277,7 @@ def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"],
     white = paint(model, plain_textures(model, skin_colour=(0.5, 0.5, 0.5), resolution=256), 256)
     result = draw_head(camera, vertices, model, white, lights=[], supersample=1)
     triangle = result.fragments.triangle[0]
-    on_face = _bare_skin(model)[model.triangles.long()].all(1)
+    on_face = bare_skin(model)[model.triangles.long()].all(1)
     opaque = torch.arange(len(model.triangles))[: len(on_face)]
     seen = (triangle >= 0) & on_face[opaque][triangle.clamp(min=0).long()]
     photo = window.pixels(subject.photo.pixels)
@@ -247,29 +286,6 @@ def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"],
     if chosen.sum() < 50:
         chosen = seen
     return separate_skin_and_light(srgb_to_linear(photo[chosen]), result.normals[0][chosen], subject.greyscale)
-
-
-def _fit_shading(
-    subjects: Sequence[Subject],
-    states: Sequence[State],
-    known: Float[Tensor, "unknown unknown"],
-    colours: Sequence[tuple[Float[Tensor, "3"], Float[Tensor, "9 3"]]],
-) -> list[State]:
-    """The states that explain the photos' shading, too; `known` is the curvature of what has been fitted."""
-    views = []
-    for subject, state, (skin, light) in zip(subjects, states, colours, strict=True):
-        window = subject.window(LIGHT_SIZE, LIGHT_MARGIN)
-        photo = srgb_to_linear(window.pixels(subject.photo.pixels))
-        inside = window.inside(subject.photo.pixels)
-        views.append(ShadedView(window.camera(subject.camera(state)), photo, inside, skin, light))
-    model = subjects[0].model
-    return refine(states, known, model, views, _bare_skin(model))
-
-
-def _bare_skin(model: MorphableModel) -> Bool[Tensor, " vertex"]:
-    """Vertices of the face that are neither lips nor brows nor at the eyes."""
-    covered = torch.stack([model.regions[name] for name in ("lips", "brows", "eye_socket")]).any(0)
-    return model.regions["face"] & ~covered
 
 
 def _textures(
@@ -306,8 +322,13 @@ def _textures(
 
 def _iris_share(model: MorphableModel, state: State) -> float:
     """The iris, which is of one size in all people, on the eyeball, which is not."""
+    return IRIS_DIAMETER / _eyeball(model, state)
+
+
+def _eyeball(model: MorphableModel, state: State) -> float:
+    """Diameter, metres."""
     ball = model.neutral(state.identity.float()[None])[0, model.parts["eye_left"].vertices, 2]
-    return IRIS_DIAMETER / float(ball.max() - ball.min())
+    return float(ball.max() - ball.min())
 
 
 def _without_colour(image: UInt8[np.ndarray, "height width channel"]) -> UInt8[np.ndarray, "height width channel"]:

@@ -29,17 +29,20 @@ def make_report(
     landmark_errors: Sequence[float],
     posterior: Posterior,
     unseen: Sequence[str],
+    irises_seen: bool,
 ) -> dict[str, Any]:
     """Cameras, parameters, scale, uncertainty, landmark errors (relative to the eyes' distance), warnings, versions.
 
     Args:
         main: the photo that the texture is from, with its `skin` and `light`.
         unseen: names of photos in which no face was found.
+        irises_seen: whether they told the size.
     """
     subject, state = subjects[main], states[main]
     model = subject.model
     photos = [_of_photo(*each) for each in zip(subjects, states, landmark_errors, strict=True)]
     known = any(subject.photo.focal_pixels is not None for subject in subjects)
+    sources = ["the identity prior", *(["the irises"] if irises_seen else []), *(["the camera"] if known else [])]
     return {
         **photos[main],
         **({"photos": photos} if len(photos) > 1 else {}),
@@ -50,8 +53,7 @@ def make_report(
             "skin_linear_rgb": skin.tolist(),
             "light_spherical_harmonics": light.tolist(),
         },
-        "scale": _scale(model, state, posterior)
-        | {"source": "the identity prior and the camera" if known else "the identity prior"},
+        "scale": _scale(model, state, posterior) | {"source": ", ".join(sources)},
         "deviation_mm": {
             name: round(1000 * float(np.median(posterior.deviation[model.regions[name].numpy()])), 2)
             for name in REPORTED_REGIONS

@@ -18,10 +18,10 @@ LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
 )
-EYELIDS = (
-    *(33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-    *(263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-)
+RIGHT_EYE = 468, (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE = 473, (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+"""The middle of the iris; the lids' edges from the outer corner below the eye to the inner one, and back above it."""
+EYELIDS = (*RIGHT_EYE[1], *LEFT_EYE[1])
 
 SIGMA = 0.05
 """Expected deviation of a point, relative to the distance between the outer eye corners. MediaPipe's own error is about

@@ -3,6 +3,7 @@ and focal length."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import roma
 import torch
@@ -71,6 +72,37 @@ class PointTerm:
     robust: float = 1.0
     """The number of sigmas beyond which a point begins to be taken for an outlier."""
 
+    def normal_equations(
+        self, state: State, principal: Float[Tensor, "2"]
+    ) -> tuple[Float[Tensor, "unknown unknown"], Float[Tensor, " unknown"]]:
+        """Curvature and gradient of half the weighted squared residuals in a view's unknowns."""
+        residual, jacobian = _linearised(self, state, principal)
+        return jacobian.mT @ jacobian, jacobian.mT @ residual
+
+
+class Term(Protocol):
+    """What a photo says of a view's unknowns: identity, expression, rotation, translation, log focal length."""
+
+    def normal_equations(
+        self, state: State, principal: Float[Tensor, "2"]
+    ) -> tuple[Float[Tensor, "unknown unknown"], Float[Tensor, " unknown"]]:
+        """Curvature and gradient of half the weighted squared residuals."""
+        ...
+
+
+@dataclass(frozen=True)
+class Discounted:
+    """A term that counts only a part of what it says, as its measurements repeat each other."""
+
+    term: Term
+    share: float
+
+    def normal_equations(
+        self, state: State, principal: Float[Tensor, "2"]
+    ) -> tuple[Float[Tensor, "unknown unknown"], Float[Tensor, " unknown"]]:
+        normal, gradient = self.term.normal_equations(state, principal)
+        return self.share * normal, self.share * gradient
+
 
 @dataclass(frozen=True)
 class GaussianPriors:
@@ -102,7 +134,7 @@ class View:
     """One photo at an estimate: what it measures there."""
 
     state: State
-    terms: Sequence[PointTerm]
+    terms: Sequence[Term]
     priors: GaussianPriors
     principal: Float[Tensor, "2"]
 
@@ -142,9 +174,9 @@ def normal_equations(
     for index, view in enumerate(views):
         unknowns = layout.of_view(index)
         for term in view.terms:
-            residual, jacobian = _linearised(term, view.state, view.principal)
-            normal[unknowns[:, None], unknowns] += jacobian.mT @ jacobian
-            gradient[unknowns] += jacobian.mT @ residual
+            own_normal, own_gradient = term.normal_equations(view.state, view.principal)
+            normal[unknowns[:, None], unknowns] += own_normal
+            gradient[unknowns] += own_gradient
         own = layout.own(index)
         for rows, weight, residual in _prior_rows(view.priors, view.state):
             places = own[rows]
@@ -221,9 +253,11 @@ def projected(
     return state.log_focal.exp() * seen[:, :2] / seen[:, 2:] + principal
 
 
-def _linearised(term: PointTerm, state: State, principal: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted residuals (rows,) and their derivative (rows, unknowns); rotation turns about the camera's axes."""
-    rotated = term.basis(state) @ state.rotation.mT
+def projected_with_slopes(
+    basis: PointBasis, state: State, principal: Float[Tensor, "2"]
+) -> tuple[Float[Tensor, "point 2"], Float[Tensor, "point 2 unknown"]]:
+    """Points in pixels and their derivative by a view's unknowns; rotation turns about the camera's axes."""
+    rotated = basis(state) @ state.rotation.mT
     seen = rotated + state.translation
     focal = state.log_focal.exp()
     depth = seen[:, 2]
@@ -233,16 +267,22 @@ def _linearised(term: PointTerm, state: State, principal: Tensor) -> tuple[Tenso
     per_camera[:, 0, 0] = per_camera[:, 1, 1] = focal / depth
     per_camera[:, :, 2] = -(pixels - principal) / depth[:, None]
     per_world = per_camera @ state.rotation
-    jacobian = torch.cat(
+    slopes = torch.cat(
         [
-            torch.einsum("pij,kpj->pik", per_world, term.basis.identity),
-            torch.einsum("pij,epj->pie", per_world, term.basis.expression),
+            torch.einsum("pij,kpj->pik", per_world, basis.identity),
+            torch.einsum("pij,epj->pie", per_world, basis.expression),
             -per_camera @ _cross_matrix(rotated),
             per_camera,
             (pixels - principal)[:, :, None],
         ],
         dim=-1,
     )
+    return pixels, slopes
+
+
+def _linearised(term: PointTerm, state: State, principal: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted residuals (rows,) and their derivative (rows, unknowns)."""
+    pixels, jacobian = projected_with_slopes(term.basis, state, principal)
     residual = pixels - term.targets
     if term.normals is not None:
         residual = (residual * term.normals).sum(-1, keepdim=True)

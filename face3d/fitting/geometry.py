@@ -12,20 +12,30 @@ from face3d.fitting import contour
 from face3d.fitting.evidence import FACE_OVAL, OUTER_EYE_CORNERS, landmark_sigma
 from face3d.fitting.gauss_newton import (
     Belief,
+    Discounted,
     GaussianPriors,
     PointBasis,
     PointTerm,
     State,
+    Term,
     View,
     minimise,
-    normal_equations,
     projected,
 )
+from face3d.fitting.iris_ruler import size_slope
+from face3d.fitting.shading import Radiance, ShadingTerm, bare_skin, unhidden
 from morphable import MorphableModel
 from renderers import vertex_normals
 
-STIFFNESS = 10.0
-"""How much more than landmarks and outlines the belief in an identity counts when they are fitted."""
+ITERATIONS = 3
+"""Steps before outlines are looked for again and shapes are fitted to the new identity."""
+SHARE = 0.1
+"""How much landmarks and outlines count of what they say of an identity: the belief in it has been told already."""
+SIZE_SIGMA = 0.002
+"""How far, in logarithm, they may move the size: they know it from perspective alone, which they tell poorly."""
+SHADED_ITERATIONS = 2
+SHADED_FACING = 0.25
+"""Least cosine between a surface and the direction to the camera at which its shading counts."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Measurements:
     landmarks: Float[Tensor, "478 2"]
     luminance: Float[np.ndarray, "height width"]
     principal: Float[Tensor, "2"]
+    radiance: Radiance | None = None
 
 
 class GeometryFit:
@@ -53,6 +64,10 @@ class GeometryFit:
         self._last: tuple[Tensor, Tensor] | None = None
         outside = model.regions["face"] | model.regions["ears"]
         self.outline_allowed = outside & ~model.regions["lips"] & ~model.regions["eye_socket"]
+        self.skin = bare_skin(model)
+        around = model.triangles[self.skin[model.triangles.long()].any(1)].long()
+        self.skin_vertices, corners = torch.unique(around, return_inverse=True)
+        self.skin_triangles = corners.view(-1, 3)
 
     def pose(self, state: State) -> State:
         """The head's pose alone."""
@@ -60,11 +75,18 @@ class GeometryFit:
         return minimise([view], Belief.prior(self.model.identities), 8, frozenset({"pose"}))[0]
 
     def view(self, state: State, bias: Float[Tensor, "478 2"] | None = None) -> View:
-        """All that the photo says near an estimate. `bias` is what the detector adds to the projections of this head's
-        points, in pixels."""
+        """What landmarks and outlines say near an estimate. `bias` is what the detector adds to the projections of this
+        head's points, in pixels."""
         shapes = self._shapes(state)
         outline = self._outline_term(state, shapes)
         terms = [self._landmark_term(state, shapes, bias), *([outline] if outline is not None else [])]
+        return View(state, terms, self.priors, self.seen.principal)
+
+    def shaded_view(self, state: State, bias: Float[Tensor, "478 2"] | None = None) -> View:
+        """What they say, discounted, and shading."""
+        terms: list[Term] = [Discounted(term, SHARE) for term in self.view(state, bias).terms]
+        if self.seen.radiance is not None:
+            terms.append(self._shading_term(state, self._shapes(state), self.seen.radiance))
         return View(state, terms, self.priors, self.seen.principal)
 
     def projected_landmarks(self, state: State) -> Float[Tensor, "478 2"]:
@@ -119,6 +141,14 @@ class GeometryFit:
         sigma = torch.full((len(chosen),), contour.SIGMA * eye_distance, dtype=torch.float64)
         return PointTerm(basis, torch.as_tensor(targets)[kept], sigma, normals[kept], robust=1.5)
 
+    def _shading_term(self, state: State, shapes: Float[Tensor, "52 vertex 3"], radiance: Radiance) -> ShadingTerm:
+        chosen = self.skin_vertices
+        vertices = self._vertices(state, shapes)
+        in_front = unhidden(vertices.float(), self.model.triangles, state, self.seen.principal, radiance)
+        seen = self.skin & in_front & (self._facing(state, shapes) > SHADED_FACING)
+        basis = PointBasis(self.mean[chosen], self.identity_basis[:, chosen], shapes[:, chosen].double())
+        return ShadingTerm(basis, self.skin_triangles, seen[chosen], radiance)
+
     def _inside_face(self, state: State, shapes: Tensor, points: Tensor, eye_distance: float) -> Tensor:
         """Outline points in front of the face itself (a nose before its cheek) have no certain edge."""
         oval = projected(self._landmark_basis(shapes)(state)[list(FACE_OVAL)], state, self.seen.principal)
@@ -166,24 +196,36 @@ def fitted_together(
     rounds: int,
     biases: Sequence[Float[Tensor, "478 2"] | None],
 ) -> list[State]:
-    """One identity, and each photo's own unknowns; what depends on the estimate is refreshed between rounds.
+    """One identity, and each photo's own unknowns, from landmarks and outlines; what depends on the estimate is
+    refreshed between rounds.
 
     What landmarks know of the identity the belief has been told already, and told from a detector's errors: they move
     it only where they insist.
     """
     current = list(states)
+    stiff = _settled(Belief(belief.mean, belief.precision / SHARE), fits[0].model)
     for _ in range(rounds):
         views = [fit.view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
-        current = minimise(views, _stiff(belief), 3)
+        current = minimise(views, stiff, ITERATIONS)
     return current
 
 
-def curvature(
-    fits: Sequence[GeometryFit], states: Sequence[State], belief: Belief, biases: Sequence[Float[Tensor, "478 2"]]
-) -> Float[Tensor, "unknown unknown"]:
-    """Of the energy that `fitted_together` minimises, at an estimate, in the order of `normal_equations`."""
-    views = [fit.view(state, bias) for fit, state, bias in zip(fits, states, biases, strict=True)]
-    return normal_equations(views, _stiff(belief))[0]
+def shaded_together(
+    fits: Sequence[GeometryFit],
+    states: Sequence[State],
+    belief: Belief,
+    rounds: int,
+    biases: Sequence[Float[Tensor, "478 2"] | None],
+) -> list[State]:
+    """As `fitted_together`, from shading, too, before which all else counts at its own worth; at last each photo's
+    expression, pose and focal length on their own, as landmarks and outlines have them."""
+    current = list(states)
+    settled = _settled(belief, fits[0].model)
+    for _ in range(rounds):
+        views = [fit.shaded_view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
+        current = minimise(views, settled, SHADED_ITERATIONS)
+    views = [fit.view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
+    return minimise(views, settled, ITERATIONS, frozenset({"expression", "pose", "focal"}))
 
 
 def calibrated(
@@ -218,8 +260,10 @@ def calibrated(
     return current, biases
 
 
-def _stiff(belief: Belief) -> Belief:
-    return Belief(belief.mean, STIFFNESS * belief.precision)
+def _settled(belief: Belief, model: MorphableModel) -> Belief:
+    """The belief, sure of its size."""
+    slope = size_slope(model, belief.mean)
+    return Belief(belief.mean, belief.precision + torch.outer(slope, slope) / SIZE_SIGMA**2)
 
 
 def _bias(fit: GeometryFit, state: State, seen: Float[np.ndarray, "478 3"], most: float) -> Float[Tensor, "478 2"]:

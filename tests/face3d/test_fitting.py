@@ -11,7 +11,7 @@ import torch
 import morphable
 from avatars.painting import paint
 from face3d.appearance.plain import plain_picture
-from face3d.fitting import contour
+from face3d.fitting import contour, shading
 from face3d.fitting.evidence import landmark_sigma
 from face3d.fitting.gauss_newton import (
     Belief,
@@ -26,8 +26,8 @@ from face3d.fitting.gauss_newton import (
 )
 from face3d.fitting.geometry import GeometryFit, Measurements, calibrated, fitted_together
 from face3d.fitting.identity_regression import IdentityRegression
-from face3d.fitting.photometric import ShadedView, refine
 from face3d.fitting.posterior import Posterior
+from face3d.fitting.shading import Radiance, bare_skin
 from face3d.fitting.start import first_state, priors
 from face3d.perception import MediaPipeDetector
 from morphable import ARKIT_NAMES, MorphableModel
@@ -227,35 +227,73 @@ def test_outline_pulls_points_across_it_only() -> None:
     assert abs(float(shift[1])) < 3.0
 
 
-def test_shading_pulls_a_turned_head_back(model: MorphableModel) -> None:
-    """Light from one side and nothing but shading: the pose moves towards the truth."""
-    truth = replace(true_state(model, yaw=0.0), expression=torch.zeros(52).double())
-    light = torch.zeros(9, 3)
-    light[0], light[3] = 2.2, 1.0
-    skin = torch.tensor([0.4, 0.25, 0.2])
-    camera = Camera(
-        torch.tensor([450.0, 450.0]),
-        torch.tensor([80.0, 80.0]),
-        truth.rotation.float(),
-        truth.translation.float(),
-        (160, 160),
-    )
-    vertices = model(truth.identity.float()[None], truth.expression.float()[None], torch.zeros(1, 4, 3))[0]
+def lit(model: MorphableModel, state: State, light: torch.Tensor) -> Radiance:
+    """A head of one albedo, photographed by a camera of 160 x 160 pixels."""
+    axes = state.rotation.float(), state.translation.float()
+    camera = Camera(torch.full((2,), 450.0), torch.full((2,), 80.0), *axes, (160, 160))
+    vertices = model(state.identity.float()[None], state.expression.float()[None], torch.zeros(1, 4, 3))[0]
     fragments = rasterize(camera.clip(vertices), model.triangles, camera.resolution)
     normals = interpolate(vertex_normals(vertices, model.triangles), fragments, model.triangles)[0]
     normals = torch.nn.functional.normalize(normals, dim=-1)
     shade = spherical_harmonics_shade(normals.flatten(0, 1), light).view(normals.shape)
-    photo = skin * shade * (fragments.triangle[0] >= 0)[..., None]
+    photo = torch.tensor([0.4, 0.25, 0.2]) * shade * (fragments.triangle[0] >= 0)[..., None]
+    return Radiance(photo.double(), torch.zeros(2).double(), 1.0)
 
-    turned = replace(truth, rotation=truth.rotation @ roma.rotvec_to_rotmat(torch.tensor([0.0, 0.08, 0.0]).double()))
-    loose = torch.ones(model.identities + 59).double() * 100
-    loose[model.identities + 52 : model.identities + 55] = 1.0
-    bare = model.regions["face"] & ~model.regions["lips"] & ~model.regions["eye_socket"]
-    view = ShadedView(camera, photo, photo.sum(-1) > -1, skin, light)
-    (found,) = refine([turned], torch.diag(loose), model, [view], bare)
-    before = float(roma.rotmat_geodesic_distance(turned.rotation, truth.rotation))
-    after = float(roma.rotmat_geodesic_distance(found.rotation, truth.rotation))
-    assert after < 0.6 * before
+
+def shaded_fit(model: MorphableModel, radiance: Radiance, state: State) -> GeometryFit:
+    beliefs = priors(state.expression, 450.0, 160, 160)
+    middle = torch.full((2,), 80.0).double()
+    return GeometryFit(
+        model, Measurements(torch.zeros(478, 2).double(), np.zeros((160, 160)), middle, radiance), beliefs
+    )
+
+
+def without_expression(model: MorphableModel, yaw: float) -> State:
+    return replace(
+        true_state(model, yaw), expression=torch.zeros(52).double(), log_focal=torch.tensor(450.0).double().log()
+    )
+
+
+SIDE_LIGHT = torch.zeros(9, 3)
+SIDE_LIGHT[0], SIDE_LIGHT[3] = 2.2, 1.0
+
+
+def shape_from_shading(fit: GeometryFit, state: State, belief: Belief) -> State:
+    for _ in range(2):
+        view = fit.shaded_view(state)
+        (state,) = minimise([replace(view, terms=view.terms[-1:])], belief, 2, frozenset({"identity"}))
+    return state
+
+
+def test_shading_tells_the_shape(model: MorphableModel) -> None:
+    """With the pose known, one photo's shading leads from the average head towards the true one."""
+    truth = without_expression(model, yaw=0.2)
+    fit = shaded_fit(model, lit(model, truth, SIDE_LIGHT), truth)
+    basis = model.identity_basis[:, bare_skin(model)].double()
+
+    def away(state: State) -> float:
+        moves = torch.tensordot(state.identity - truth.identity, basis, 1)
+        return float((moves - moves.mean(0)).norm(dim=1).mean())
+
+    start = replace(truth, identity=torch.zeros_like(truth.identity))
+    assert away(shape_from_shading(fit, start, Belief.prior(model.identities))) < 0.7 * away(start)
+
+
+def test_slopes_of_normals_and_samples_are_those_of_finite_differences(model: MorphableModel) -> None:
+    truth = without_expression(model, yaw=0.2)
+    radiance = lit(model, truth, SIDE_LIGHT)
+    term = shaded_fit(model, radiance, truth).shaded_view(truth).terms[-1]
+    step = 1e-6 * torch.randn(model.identities + 59, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    step[model.identities : model.identities + 52].abs_()  # weights do not go below zero
+    (there,) = moved([truth], step)
+    normals, slopes = shading._normals_with_slopes(term.basis, term.triangles, truth)
+    moved_normals = shading._normals_with_slopes(term.basis, term.triangles, there)[0]
+    torch.testing.assert_close(moved_normals - normals, slopes @ step, rtol=1e-3, atol=1e-9)
+    places = torch.tensor([[70.3, 80.6], [90.2, 60.1]]).double()
+    shift = torch.tensor([[1e-3, -2e-3]]).double()
+    value, slope = shading._sampled(radiance.image, places)
+    changed = shading._sampled(radiance.image, places + shift)[0] - value
+    torch.testing.assert_close(changed, (slope @ shift[0]), rtol=1e-2, atol=1e-6)
 
 
 def seen_by_detector(model: MorphableModel, detector: MediaPipeDetector, identity: torch.Tensor, yaw: float):
