@@ -12,6 +12,7 @@ from face3d.reconstruction import run_reconstruction
 from face3d.stages import Progress, Stages
 from face3d.track.following import Sighting
 from face3d.track.person import known, rough_place
+from face3d.track.pose_expression import projected
 from face3d.track.sightings import Sightings
 from morphable import Head
 from renderers import Camera
@@ -61,4 +62,4 @@ def _posed(photo: Photo, head: Head, observation: FaceObservation, detector: Med
         (size[0], size[1]),
     )
     posed = PosedPhoto(photo.pixels, head, camera, place.weights.astype(np.float32))
-    return posed.registered(person.response.points(place.weights), observation.landmarks[:, :2])
+    return posed.registered(projected(person.response, person.lens, place), observation.landmarks[:, :2])

@@ -13,11 +13,15 @@ from renderers import Camera, Fragments
 
 CELLS = 72
 """Along the longer side of the sheet."""
+STIFFNESS = 0.5
+"""How strongly it is held to the head's surface, against smoothness over one cell."""
+ENDLESS = 1e4
+"""Cells: the reach of what does not fade."""
 
 
 class Curtain:
-    """A grid over a picture. Where it lies on the head it moves as the head's surface does; from there its motion and
-    its depth fade away smoothly (a screened Poisson equation), to nothing at its border.
+    """A grid over a picture. Where it lies on the head it moves much as the head's surface does; from there its motion
+    and its depth fade away smoothly (a screened Poisson equation), the motion to nothing at its border.
 
     Attributes:
         points: at rest, in the camera's axes, metres.
@@ -25,11 +29,11 @@ class Curtain:
         triangles: of the sheet.
     """
 
-    def __init__(self, camera: Camera, head: Fragments, follows: Bool[Tensor, "height width"], reach: float) -> None:
+    def __init__(self, camera: Camera, head: Fragments, follows: Float[Tensor, "height width"], reach: float) -> None:
         """
         Args:
             head: what each pixel sees of the head at rest.
-            follows: which pixels' surface the sheet lies on.
+            follows: how much the sheet lies on the head's surface, from 0 to 1; 0 where there is no head.
             reach: of the motion around the head, pixels.
         """
         height, width = camera.resolution
@@ -40,40 +44,42 @@ class Curtain:
         self.triangles = _grid_triangles(rows, columns)
         place = self.pixels.long().clamp(max=torch.tensor([width - 1, height - 1]))
         x, y = place.unbind(1)
-        anchored = follows[y, x] & ~_border(rows, columns)
-        self.pixels[anchored] = place[anchored] + 0.5
-        self.anchors, self.others = anchored.nonzero()[:, 0], (~anchored).nonzero()[:, 0]
-        self.triangle, self.barycentric = head.triangle[0, y, x][anchored].long(), head.barycentric[0, y, x][anchored]
-        cell = reach / step
-        self._fading = _Extension(rows, columns, anchored.numpy(), cell, ends=True)
-        depth = _Extension(rows, columns, anchored.numpy(), 1e3, ends=False)(head.depth[0, y, x][anchored][:, None])
+        followed = follows[y, x].double().numpy()
+        border = _border(rows, columns)
+        inner = (followed > 0) & ~border
+        self.pixels[inner] = place[inner] + 0.5
+        self.triangle, self.barycentric = head.triangle[0, y, x].clamp(min=0).long(), head.barycentric[0, y, x]
+        self._motion = _Extension(rows, columns, followed, reach / step, border)
+        depth = _Extension(rows, columns, followed, ENDLESS, np.zeros_like(border))(head.depth[0, y, x][:, None])
         rays = (self.pixels - camera.principal) / camera.focal
         self.points = torch.cat([rays, torch.ones(len(rays), 1)], 1) * depth
 
     def moved(self, corners: Int[Tensor, "triangle 3"], motion: Float[Tensor, "vertex 3"]) -> Float[Tensor, "point 3"]:
         """The sheet's points when the head's vertices have moved that far, all in the camera's axes."""
         own = (motion[corners[self.triangle].long()] * self.barycentric[..., None]).sum(1)
-        return self.points + self._fading(own)
+        return self.points + self._motion(own)
 
 
 class _Extension:
-    """From values at some points of a grid to all of it."""
+    """From values at some points of a grid to smooth ones at all of them."""
 
-    def __init__(self, rows: int, columns: int, known: Bool[np.ndarray, " point"], reach: float, ends: bool) -> None:
-        """`reach` in cells; `ends` if values are zero at the border."""
-        operator = csc_array(_laplacian(rows, columns) + diags_array(np.full(rows * columns, reach**-2)))
-        zero = _border(rows, columns).numpy() if ends else np.zeros(rows * columns, dtype=bool)
-        self.known, self.free = np.flatnonzero(known), np.flatnonzero(~known & ~zero)
-        self.size = rows * columns
-        inner = operator[self.free]
-        self.from_known = inner[:, self.known]
-        self.solver = splu(csc_array(inner[:, self.free])) if len(self.free) else None
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        trust: Float[np.ndarray, " point"],
+        reach: float,
+        zero: Bool[np.ndarray, " point"],
+    ) -> None:
+        """`trust` in values at the points, `reach` from them in cells; `zero` where the result is 0."""
+        self.pull = STIFFNESS * trust[~zero]
+        self.free, self.size = np.flatnonzero(~zero), len(zero)
+        operator = csc_array(_laplacian(rows, columns) + diags_array(np.full(self.size, reach**-2)))
+        self.solver = splu(csc_array(operator[self.free][:, self.free] + diags_array(self.pull)))
 
-    def __call__(self, values: Float[Tensor, "known channel"]) -> Float[Tensor, "point channel"]:
+    def __call__(self, values: Float[Tensor, "point channel"]) -> Float[Tensor, "point channel"]:
         spread = np.zeros((self.size, values.shape[1]))
-        spread[self.known] = values.numpy()
-        if self.solver is not None:
-            spread[self.free] = self.solver.solve(-(self.from_known @ spread[self.known]))
+        spread[self.free] = self.solver.solve(self.pull[:, None] * values.double().numpy()[self.free])
         return torch.as_tensor(spread, dtype=torch.float32)
 
 
@@ -87,10 +93,10 @@ def _laplacian(rows: int, columns: int) -> csc_array:
     return csc_array(diags_array(links.sum(axis=1)) - links)
 
 
-def _border(rows: int, columns: int) -> Bool[Tensor, " point"]:
-    border = torch.ones(rows, columns, dtype=torch.bool)
+def _border(rows: int, columns: int) -> Bool[np.ndarray, " point"]:
+    border = np.ones((rows, columns), dtype=bool)
     border[1:-1, 1:-1] = False
-    return border.flatten()
+    return border.ravel()
 
 
 def _grid_triangles(rows: int, columns: int) -> Int[Tensor, "triangle 3"]:

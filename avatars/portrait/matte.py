@@ -23,6 +23,9 @@ EDGE = 0.012
 stays behind."""
 FLATNESS = 1e-3
 """Variance of colour, of 1, below which the filter sees no edge (He et al. 2010)."""
+UNLIKE = 0.06
+"""Difference of the square roots of linear colours above which a pixel is not the background's alone; at twice that it
+is not at all."""
 FAINTEST = 0.02
 """Opacity below which a pixel is the background's."""
 
@@ -48,9 +51,9 @@ def person_matte(
     certain = cv2.resize(head.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
     labels = _likely(certain, chin * scale, width * scale)
     if (labels == cv2.GC_BGD).any():
-        models = np.zeros((1, 65)), np.zeros((1, 65))
+        colours = [np.zeros((1, 65)), np.zeros((1, 65))]
         cv2.setRNGSeed(0)
-        cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), labels, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(small, labels, (0, 0, 0, 0), colours[0], colours[1], ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = _whole(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), certain)
     rough = cv2.resize(person.astype(np.float32), (length, height), interpolation=cv2.INTER_LINEAR)
     radius = max(2, round(EDGE * width))
@@ -59,18 +62,27 @@ def person_matte(
     return cv2.blur(wide, (radius, radius))
 
 
-def background(
+def with_fringe(
     pixels: Float[np.ndarray, "height width 3"], matte: Float[np.ndarray, "height width"], fringe: int
-) -> Float[np.ndarray, "height width 3"]:
-    """What is behind the person: the picture farther than `fringe` pixels from the person, and smoothly on from there
-    (a pyramid of means over what is known)."""
-    known = (cv2.dilate(matte, np.ones((2 * fringe + 1, 2 * fringe + 1), np.uint8)) < FAINTEST).astype(np.float32)
-    return np.where(known[..., None] > 0, pixels, _filled(pixels * known[..., None], known))
+) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
+    """What is behind the person, and the matte with what near it is not like that: single hairs.
+
+    The background is the picture farther than `fringe` pixels from the person, and smoothly on from there (a pyramid of
+    means over what is known).
+
+    Args:
+        pixels: linear.
+    """
+    near = cv2.dilate(matte, np.ones((2 * fringe + 1, 2 * fringe + 1), np.uint8)) >= FAINTEST
+    known = (~near).astype(np.float32)
+    behind = np.where(near[..., None], _filled(pixels * known[..., None], known), pixels)
+    unlike = np.abs(np.sqrt(pixels) - np.sqrt(np.maximum(behind, 0))).max(2) / UNLIKE - 1
+    return behind, np.maximum(matte, np.clip(unlike, 0, 1) * near)
 
 
 def _likely(head: Bool[np.ndarray, "height width"], chin: float, width: float) -> UInt8[np.ndarray, "height width"]:
     """Labels to begin graph cuts with."""
-    rows, columns = np.indices(head.shape)
+    rows, columns = np.mgrid[: head.shape[0], : head.shape[1]]
     away = cv2.distanceTransform((~head).astype(np.uint8), cv2.DIST_L2, 5)
     centre = columns[head].mean()
     below = np.clip((rows - chin) / (SLOPE * width), 0, 1)

@@ -19,14 +19,13 @@ from torch import Tensor
 from avatars.mesh_performer import MeshPerformer, in_parallel
 from avatars.painting import to_srgb8
 from avatars.portrait.curtain import Curtain
-from avatars.portrait.matte import background, person_matte
+from avatars.portrait.light import PhotoLight, whitening
+from avatars.portrait.matte import person_matte, with_fringe
 from avatars.portrait.posed_photo import PosedPhoto
 from avatars.portrait.unseen import (
     enclosed,
     facing,
-    fitted_light,
     lids,
-    lit,
     mouth_depth,
     smooth_step,
     stretched,
@@ -59,14 +58,30 @@ CERTAIN = 0.06
 """Of the head's width: what is taken off its outline before it is certain to be the person."""
 SOFTNESS = 0.015
 """Of the head's width: how wide the lips' edge is inside the mouth."""
-DARKNESS = 0.04
+MOUTH_DEPTH = 0.04
 """Metres into the mouth over which light falls to a third."""
+SHADED = 0.65
+"""What of the light on the face falls on the teeth, and on eyes of which too little is seen."""
 BELIEVED = 2.5
 """Times its size in the photo to which skin may be stretched and still show the photo."""
-EYES = "eye_left", "eye_right"
-FEWEST, GAINS = 20, (0.1, 1.5)
-"""Pixels of the eyes from which their brightness is told, and how it may differ from the skin's light."""
+SIDE, FRONT = 0.2, 0.5
+"""Of a normal towards the face's front: between them begins the face, whose skin is drawn from the head's own texture
+when it turns into view; hair and ears are not."""
+BACK = 0.045
+"""Metres behind the eyes at which the face ends."""
+LID_REST, LID_SHUT = 0.002, 0.006
+"""Metres that a lid may move and still show the photo, and from which on it is drawn from the head's own texture."""
+FLESH = torch.tensor([0.3, 0.09, 0.08])
+"""The mouth's inside, linear."""
+TURNED = 0.3
+"""How much better a surface must be seen now than in the photo before the head's own texture begins to show."""
+EYES, TEETH = ("eye_left", "eye_right"), ("teeth_upper", "teeth_lower")
+FEWEST, DARKEST, MOST = 20, 0.2, 1.5
+"""Pixels of an eye from which its brightness is told, and how far that may differ from the face's."""
+CLEAR = 0.9
+"""Share of a pixel that is seen well enough to tell of light."""
 NECK = JOINT_NAMES.index("neck")
+EYE_JOINTS = [JOINT_NAMES.index(name) for name in EYES]
 
 
 def frames(photo: PosedPhoto, performance: Performance, rate: float) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
@@ -94,69 +109,96 @@ class PortraitPerformer:
         self.photo = photo
         self.mesh = MeshPerformer(with_teeth_showing(photo.head), TEXTURE_SIZE)
         self.triangles = self.mesh.triangles
-        rest = photo.camera.view(self.mesh.posed(_still(photo))[0])
-        rigid = smooth_step(3 - 4 * self.mesh.skinning_weights[:, NECK])
-        self.place, self.lens, head_size = _stage(photo.camera, rest[rigid == 1])
-        self.rest, self.source = rest, self.lens.project(rest)
-        fragments = rasterize(self.lens.clip(rest[None]), self.triangles, self.lens.resolution)
-        normals = vertex_normals(rest, self.mesh.every_triangle)
-        seen = visible(rest, self.lens, fragments) * facing(rest, normals) * rigid
-        skin = torch.zeros(len(rest), dtype=torch.bool)
-        skin[self.mesh.layout.parts["head"].vertices] = True
-        hidden = enclosed(torch.as_tensor(photo.head.neutral), self.triangles)
-        depth = mouth_depth(photo.head, hidden)
-        self.in_mouth = (depth >= 0).float()
-        self.dark = torch.where(depth >= 0, torch.exp(-depth / DARKNESS), 1.0)
-        self.softness = max(1.0, SOFTNESS * head_size[1])
-        self.seen = seen * (1 - self.in_mouth * self._barely_seen(fragments, seen))
-        self.own = torch.maximum((~skin | hidden).float(), lids(photo.head)) * rigid
-        self._cut_out(fragments, rigid, head_size)
-        self._light(fragments, normals, seen * (1 - self.in_mouth))
-        follows = interpolate((rigid * skin)[:, None], fragments, self.triangles)[0, ..., 0] > 0.5
-        self.curtain = Curtain(self.lens, fragments, follows, REACH * head_size[0])
+        self.rest = photo.camera.view(self.mesh.posed(_still(photo))[0])
+        self.rigid = smooth_step(3 - 4 * self.mesh.skinning_weights[:, NECK])
+        self.place, self.lens, size = _stage(photo.camera, self.rest[self.rigid == 1])
+        self.source = self.lens.project(self.rest)
+        self.softness = max(1.0, SOFTNESS * size[1])
+        fragments = rasterize(self.lens.clip(self.rest[None]), self.triangles, self.lens.resolution)
+        normals = vertex_normals(self.rest, self.mesh.every_triangle)
+        self._tell_apart(fragments, normals)
+        self._cut_out(fragments, size)
+        self._set_light(fragments, normals)
+        self.curtain = Curtain(self.lens, fragments, self._spread(self.anchored, fragments), REACH * size[0])
 
-    def _barely_seen(self, fragments: Fragments, seen: Float[Tensor, " vertex"]) -> Float[Tensor, " vertex"]:
-        """1 inside the mouth where the photo shows it through a gap so narrow that lips would be taken for teeth."""
-        gap = interpolate(self.in_mouth[:, None], fragments, self.triangles)[0, ..., 0].numpy() > 0.5
-        inner = cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 5)
-        x, y = self.source.floor().long().unbind(1)
+    def _tell_apart(self, fragments: Fragments, normals: Float[Tensor, "vertex 3"]) -> None:
+        """How much of each vertex is the photo's (`seen`), the head's own if the photo has not seen it (`inner`) or has
+        not from where it is now (`front`), and the curtain's (`anchored`)."""
+        head, parts = self.mesh.head, self.mesh.layout.parts
+        neutral = torch.as_tensor(head.neutral)
+        skin = torch.zeros(len(neutral))
+        skin[parts["head"].vertices] = 1
+        hidden = enclosed(neutral, self.triangles)
+        depth = mouth_depth(head, hidden)
+        self.in_mouth = (depth >= 0).float()
+        self.darkness = torch.exp(-depth.clamp(min=0) / MOUTH_DEPTH)
+        towards = facing(self.rest, normals)
+        self.anchored = self.rigid * skin * towards
+        self.shown = visible(self.rest, self.lens, fragments) * towards * self.rigid
+        self.seen = self.shown * (1 - self.in_mouth * self._barely_seen(fragments))
+        self.lids = lids(head)
+        self.cavity = self.in_mouth * skin
+        self.inner = torch.maximum(torch.maximum(1 - skin, self.in_mouth), self.lids) * self.rigid
+        ahead = vertex_normals(neutral, self.mesh.every_triangle)[:, 2]
+        before = neutral[:, 2] - float(head.joints[EYE_JOINTS, 2].mean())
+        self.front = smooth_step((ahead - SIDE) / (FRONT - SIDE)) * smooth_step(before / BACK + 1) * self.rigid * skin
+
+    def _barely_seen(self, fragments: Fragments) -> Float[Tensor, " vertex"]:
+        """1 where the photo shows the mouth through a gap so narrow that lips would be taken for teeth."""
+        gap = (self._spread(self.in_mouth, fragments) > 0.5).numpy().astype(np.uint8)
+        inner = torch.as_tensor(cv2.distanceTransform(gap, cv2.DIST_L2, 5))
         height, width = gap.shape
-        within = torch.as_tensor(inner)[y.clamp(0, height - 1), x.clamp(0, width - 1)]
+        x, y = self.source.long().unbind(1)
+        within = inner[y.clamp(0, height - 1), x.clamp(0, width - 1)]
         return 1 - smooth_step(within / (2 * self.softness) - 1)
 
-    def _cut_out(self, fragments: Fragments, rigid: Float[Tensor, " vertex"], size: tuple[float, float]) -> None:
+    def _cut_out(self, fragments: Fragments, size: tuple[float, float]) -> None:
         """The person's own colour multiplied by opacity, opacity, and what is behind; linear."""
         pixels = self.photo.pixels[self.place].copy()
-        head = interpolate(rigid[:, None], fragments, self.triangles)[0, ..., 0].numpy() > 0.5
+        head = self._spread(self.rigid, fragments).numpy() > 0.5
         radius = 2 * round(CERTAIN * size[1]) + 1
         certain = cv2.erode(head.astype(np.uint8), np.ones((radius, radius), np.uint8)) > 0
         chin = float(np.flatnonzero(head.any(1)).max()) if head.any() else 0.0
         colour = srgb_to_linear(torch.as_tensor(pixels).float() / 255).numpy()
-        matte = person_matte(pixels, certain, chin, size[1])[..., None].astype(np.float32)
-        self.behind = background(colour, matte[..., 0], fringe=round(FRINGE * size[1])).astype(np.float32)
-        self.layer = np.concatenate([colour - (1 - matte) * self.behind, matte], 2)
+        matte = person_matte(pixels, certain, chin, size[1]).astype(np.float32)
+        behind, matte = with_fringe(colour, matte, round(FRINGE * size[1]))
+        self.behind = behind.astype(np.float32)
+        opacity = matte[..., None].astype(np.float32)
+        self.layer = np.concatenate([colour - (1 - opacity) * self.behind, opacity], 2)
 
-    def _light(self, fragments: Fragments, normals: Float[Tensor, "vertex 3"], seen: Float[Tensor, " vertex"]) -> None:
-        """The light in which the head's own textures look as in the photo."""
-        clip = self.lens.clip(self.rest[None])
-        albedo = self._albedo(fragments, clip)
-        facets = interpolate(normals, fragments, self.triangles)[0]
-        clear = interpolate(seen[:, None], fragments, self.triangles)[0, ..., 0] > 0.9
-        clear &= torch.as_tensor(self.layer[..., 3] > 0.9)
+    def _set_light(self, fragments: Fragments, normals: Float[Tensor, "vertex 3"]) -> None:
+        """The photo's light, and what falls on mouth and eyes, which it does not reach as it does the skin."""
+        albedo = self._albedo(fragments, self.lens.clip(self.rest[None]))
+        facets = torch.nn.functional.normalize(interpolate(normals, fragments, self.triangles)[0], dim=-1)
         photo = torch.as_tensor(self.layer[..., :3])
-        chosen = torch.nn.functional.normalize(facets[clear], dim=-1)
-        self.light = fitted_light(chosen, albedo[clear], photo[clear])
-        self.gain = torch.ones(len(seen), 3)
-        eyes = torch.zeros(len(seen))
-        for name in EYES:
-            if name in self.mesh.layout.parts:
-                eyes[self.mesh.layout.parts[name].vertices] = 1
-        on_eyes = clear & (interpolate(eyes[:, None], fragments, self.triangles)[0, ..., 0] > 0.9)
-        if on_eyes.sum() > FEWEST:
-            own = albedo[on_eyes] * lit(torch.nn.functional.normalize(facets[on_eyes], dim=-1), self.light)
-            self.gain[eyes > 0] = (photo[on_eyes].mean(0) / own.mean(0).clamp(min=1e-3)).clamp(*GAINS)
-        ahead = lit(torch.tensor([[0.0, 0.0, -1.0]]), self.light).mean()
-        self.inner_light = ahead * self.dark[:, None].expand(-1, 3)
+        clear = (self._spread(self.shown, fragments) > CLEAR) & torch.as_tensor(self.layer[..., 3] > CLEAR)
+        parts = self.mesh.layout.parts
+        eyes, teeth = (torch.zeros(len(normals)) for _ in range(2))
+        for group, names in ((eyes, EYES), (teeth, TEETH)):
+            for name in set(names) & set(parts):
+                group[parts[name].vertices] = 1
+        on_eyes = clear & (self._spread(eyes, fragments) > CLEAR)
+        skin = clear & (self._spread(eyes + self.in_mouth, fragments) == 0)
+        self.light = PhotoLight.fitted(facets[skin], albedo[skin], photo[skin])
+        gain = SHADED
+        if int(on_eyes.sum()) > FEWEST:
+            gain = float(photo[on_eyes].mean() / (albedo[on_eyes] * self.light.pale).mean().clamp(min=1e-3))
+        self.wet = torch.maximum(eyes, self.in_mouth)[:, None]
+        whiter = 1 + teeth[:, None] * (whitening({n: t.pixels for n, t in self.mesh.head.textures.items()}) - 1)
+        self.lid_light = torch.ones(len(normals), 3)
+        around = skin & (lid := self._spread(self.lids, fragments)).gt(0) & (lid < CLEAR)
+        left = self._spread((torch.as_tensor(self.mesh.head.neutral)[:, 0] > 0).float(), fragments) > 0.5
+        for side, chosen in ((True, around & left), (False, around & ~left)):
+            if int(chosen.sum()) > FEWEST:
+                own = (albedo[chosen] * self.light.on(facets[chosen])).clamp(min=1e-3)
+                ratio = (photo[chosen] / own).median(0).values.clamp(DARKEST, MOST)
+                of_side = (torch.as_tensor(self.mesh.head.neutral)[:, :1] > 0) == side
+                self.lid_light += of_side * self.lids[:, None] * (ratio - 1)
+        dim = torch.where(eyes > 0, min(gain, MOST), SHADED * self.darkness)
+        self.wet_light = dim[:, None] * whiter * self.light.pale
+
+    def _spread(self, values: Float[Tensor, " vertex"], fragments: Fragments) -> Float[Tensor, "height width"]:
+        return interpolate(values[:, None], fragments, self.triangles)[0, ..., 0]
 
     def _albedo(self, fragments: Fragments, clip: Float[Tensor, "1 vertex 4"]) -> Float[Tensor, "height width 3"]:
         paint = self.mesh.paint
@@ -168,7 +210,7 @@ class PortraitPerformer:
         """The photo at the first frame of `moment`, sRGB."""
         moved = self.photo.camera.view(self.mesh.posed(moment)[0])
         picture = self._curtain_layer(moved)
-        head = self._head_layer(moved)
+        head = self._head_layer(moved, self._shut(moment))
         picture = head[..., :4] + (1 - head[..., 4:]) * picture
         alpha = picture[..., 3:].clamp(0, 1)
         frame = self.photo.pixels.copy()
@@ -181,22 +223,32 @@ class PortraitPerformer:
         sources = interpolate(self.curtain.pixels, fragments, self.curtain.triangles)[0]
         return self._carried(sources) * (fragments.triangle[0] >= 0)[..., None]
 
-    def _head_layer(self, moved: Float[Tensor, "vertex 3"]) -> Float[Tensor, "height width 5"]:
+    def _head_layer(
+        self, moved: Float[Tensor, "vertex 3"], shut: Float[Tensor, " vertex"]
+    ) -> Float[Tensor, "height width 5"]:
         """Linear colour and opacity multiplied by the layer's share, and that share."""
         clip = self.lens.clip(moved[None])
         fragments = rasterize(clip, self.triangles, self.lens.resolution)
         normals = vertex_normals(moved, self.mesh.every_triangle)
-        light = torch.where(self.in_mouth[:, None] > 0, self.inner_light, lit(normals, self.light) * self.gain)
+        light = self.wet * self.wet_light + (1 - self.wet) * self.lid_light * self.light.on(normals)
         stretch = stretched(self.lens.project(moved), self.source, self.triangles)
-        seen = self.seen * (1 - smooth_step((stretch - BELIEVED) / BELIEVED))
-        attributes = torch.stack([*self.source.T, seen, (1 - seen) * self.own, self.in_mouth, *light.T], 1)
-        source, photo, own, inside, light = interpolate(attributes, fragments, self.triangles)[0].split(
-            [2, 1, 1, 1, 3], -1
-        )
+        seen = self.seen * (1 - smooth_step((stretch - BELIEVED) / BELIEVED)) * (1 - self.lids * shut)
+        revealed = self.front * smooth_step((facing(moved, normals) - self.shown - TURNED) / (1 - TURNED))
+        own = torch.maximum((1 - seen) * self.inner, torch.minimum(revealed, 1 - seen))
+        attributes = torch.stack([*self.source.T, seen, own, self.in_mouth, self.cavity, *light.T], 1)
+        spread = interpolate(attributes, fragments, self.triangles)[0]
+        source, photo, own, inside, cavity, light = spread.split([2, 1, 1, 1, 1, 3], -1)
         own = own * self._from_lips(inside)
-        model = torch.nn.functional.pad(self._albedo(fragments, clip) * light, (0, 1), value=1.0)
+        albedo = self._albedo(fragments, clip)
+        model = torch.nn.functional.pad((albedo + cavity * (FLESH - albedo)) * light, (0, 1), value=1.0)
         layer = torch.cat([photo * self._carried(source) + own * model, photo + own], -1)
         return antialias(layer[None], fragments, clip, self.triangles)[0]
+
+    def _shut(self, moment: Performance) -> Float[Tensor, " vertex"]:
+        """How far each vertex has gone from where the photo shows it: lids that close are not what was there."""
+        change = torch.as_tensor(moment.weights[0] - self.photo.weights)
+        moved = (change @ self.mesh.shapes).reshape(-1, 3).norm(dim=1)
+        return smooth_step((moved - LID_REST) / (LID_SHUT - LID_REST))
 
     def _from_lips(self, inside: Float[Tensor, "height width 1"]) -> Float[Tensor, "height width 1"]:
         """How much of the mouth's inside is drawn: little next to the lips, whose shadow falls on it."""

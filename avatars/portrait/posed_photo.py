@@ -43,19 +43,18 @@ class PosedPhoto:
                 f"not {self.pixels.dtype} {self.pixels.shape}"
             )
 
-    def registered(self, points: Float[np.ndarray, "point 3"], pixels: Float[np.ndarray, "point 2"]) -> PosedPhoto:
-        """The same with a head on which points (in the camera's world, metres) lie where they were seen (pixels).
+    def registered(self, shown: Float[np.ndarray, "point 2"], seen: Float[np.ndarray, "point 2"]) -> PosedPhoto:
+        """The same with a head moved so that what it would show at some pixels is where it was seen, pixels.
 
         Between points corrections are smooth (a Gaussian process), far from all of them there are none; vertices move
         across the line of sight and so that the head keeps its expressions.
         """
-        shown = self.camera.project(torch.as_tensor(points, dtype=torch.float32)).double().numpy()
         unit = float(np.linalg.norm(np.ptp(shown, axis=0))) / 2
         noise = NOISE**2 * sum(share**2 for _, share in REACHES)
         factor = cho_factor(_covariance(shown, shown, unit) + noise * np.eye(len(shown)))
         places = torch.as_tensor(self.head.posed(self.head.layout, self.weights))
         at_vertices = _covariance(self.camera.project(places).double().numpy(), shown, unit)
-        moved = torch.as_tensor(at_vertices @ cho_solve(factor, pixels - shown), dtype=torch.float32)
+        moved = torch.as_tensor(at_vertices @ cho_solve(factor, seen - shown), dtype=torch.float32)
         across = moved * self.camera.view(places)[:, 2:] / self.camera.focal
         offsets = torch.nn.functional.pad(across, (0, 1)) @ self.camera.rotation
         return replace(self, head=replace(self.head, neutral=self.head.neutral + offsets.numpy()))
@@ -65,5 +64,5 @@ def _covariance(
     one: Float[np.ndarray, "one 2"], other: Float[np.ndarray, "other 2"], unit: float
 ) -> Float[np.ndarray, "one other"]:
     squared: np.ndarray = cdist(one, other, "sqeuclidean") / unit**2
-    fields: np.ndarray = sum(share**2 * np.exp(-0.5 * squared / reach**2) for reach, share in REACHES)
+    fields: np.ndarray = np.sum([share**2 * np.exp(-0.5 * squared / reach**2) for reach, share in REACHES], axis=0)
     return fields

@@ -1,4 +1,4 @@
-"""What a photo does not show of a head — under the lids, behind the lips — and the light in which to draw it."""
+"""What a photo shows of a head, and what it does not: what is under the lids, behind the lips, turned away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from morphable import ARKIT_NAMES, Head
-from renderers import Camera, Fragments, rasterize, spherical_harmonics_basis
+from renderers import Camera, Fragments, rasterize
 
 BEHIND = 0.0012
 """Metres by which a vertex may lie behind the surface at its pixel and still be seen."""
@@ -26,14 +26,10 @@ LID_MOTION = 0.1, 0.3
 MOUTH = "teeth_upper", "teeth_lower", "tongue"
 UPPER_TEETH, SHOWN = "teeth_upper", 0.003
 """Metres by which the upper teeth are lowered: models hide them behind the lip."""
-TOP = 0.004
-"""Metres above the teeth's upper end up to which hidden skin is the mouth's."""
-AMBIENT = 0.02
-"""How strongly light is believed to come alike from everywhere, for each pixel that says otherwise."""
+MARGIN = 0.006
+"""Metres around teeth and tongue in which hidden skin is the mouth's."""
 SMALLEST = 0.1
 """Square pixels added to areas at rest."""
-ROUNDS, OUTLIER = 3, 0.08
-"""Of the fit of light; difference in linear colour at which a pixel counts half."""
 
 
 def visible(points: Float[Tensor, "vertex 3"], lens: Camera, fragments: Fragments) -> Bool[Tensor, " vertex"]:
@@ -90,9 +86,9 @@ def mouth_depth(head: Head, hidden: Bool[Tensor, " vertex"]) -> Float[Tensor, " 
             inside[head.layout.parts[name].vertices] = True
     if not inside.any():
         return torch.full((len(neutral),), -1.0)
-    front, top = neutral[inside][:, 2].amax(), neutral[inside][:, 1].amax() + TOP
-    inside |= hidden & (neutral[:, 1] < top)
-    return torch.where(inside, (front - neutral[:, 2]).clamp(min=0), -1.0)
+    low, high = neutral[inside].aminmax(dim=0)
+    around = ((neutral > low - MARGIN) & (neutral < high + MARGIN)).all(1)
+    return torch.where(inside | hidden & around, (high[2] - neutral[:, 2]).clamp(min=0), -1.0)
 
 
 def stretched(
@@ -106,29 +102,6 @@ def stretched(
         for k in range(3):
             areas[:, place].index_add_(0, triangles[:, k], area)
     return areas[:, 0] / (areas[:, 1] + SMALLEST)
-
-
-def fitted_light(
-    normals: Float[Tensor, "pixel 3"], albedo: Float[Tensor, "pixel 3"], photo: Float[Tensor, "pixel 3"]
-) -> Float[Tensor, "9 3"]:
-    """Coefficients of `lit` under which surfaces look as in a photo, all linear (robust least squares)."""
-    basis = spherical_harmonics_basis(normals)
-    believed = AMBIENT * len(basis) * torch.eye(9) * torch.tensor([0.0] + [1.0] * 8)
-    light = torch.zeros(9, 3)
-    for channel in range(3):
-        rows, target = basis * albedo[:, channel : channel + 1], photo[:, channel]
-        trust = torch.ones(len(rows))
-        for _ in range(ROUNDS):
-            weighed = rows.mT * trust
-            system = weighed @ rows + believed * float(albedo[:, channel].square().mean()) + 1e-6 * torch.eye(9)
-            light[:, channel] = torch.linalg.solve(system, weighed @ target)
-            trust = 1 / (1 + ((rows @ light[:, channel] - target) / OUTLIER) ** 2)
-    return light
-
-
-def lit(normals: Float[Tensor, "*shape 3"], light: Float[Tensor, "9 3"]) -> Float[Tensor, "*shape 3"]:
-    """What white surfaces send to the camera."""
-    return (spherical_harmonics_basis(normals) @ light).clamp(min=0)
 
 
 def smooth_step(share: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
