@@ -19,6 +19,9 @@ def reconstruct(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
     face: Annotated[int, typer.Option(min=0, help="Which face, most prominent first.")] = 0,
     texture_size: Annotated[int, typer.Option(min=64, max=8192, help="Pixels a side of the texture.")] = 2048,
+    model: Annotated[
+        str, typer.Option(help="Model whose mesh and coefficients the head gets: see `face3d models list`.")
+    ] = "default",
     landmarker: Annotated[
         Path | None, typer.Option(help="Your own MediaPipe face_landmarker.task.", show_default=False)
     ] = None,
@@ -28,6 +31,7 @@ def reconstruct(
         from face3d.output import require_writable_directory
 
         require_writable_directory(output)
+        _require_model(model)
         with StageLines() as stages:
             stages("loading", 0.0)
             from face3d.perception import MediaPipeDetector
@@ -38,12 +42,34 @@ def reconstruct(
                     result = _from_scan(inputs, texture_size, detector, stages)
                 else:
                     result = _from_photos(inputs, face, texture_size, detector, stages)
+            if model != "default":
+                stages("carrying it to the other model", 0.0)
+                result = _on_model(result, model)
             stages("saving", 0.0)
             result.save(output)
         for warning in result.report.get("warnings", []):
             typer.echo(f"Warning: {warning}", err=True)
         typer.echo(f"Head:    {output / 'head.glb'}")
         typer.echo(f"Preview: {output / 'preview.png'}")
+
+
+def _require_model(name: str) -> None:
+    from face3d.errors import Face3DError
+    from morphable import names
+
+    if name not in names():
+        raise Face3DError(f"There is no model {name!r}; there are {', '.join(names())} (`face3d models add` adds one).")
+
+
+def _on_model(result: "Reconstruction", model: str) -> "Reconstruction":
+    """The same person on another model's mesh; pictures and the rest of the report stay the default head's."""
+    from dataclasses import replace
+
+    from face3d.convert import convert
+
+    conversion = convert(result.head, model)
+    left = {"surface_mm": round(conversion.surface_mm, 3), "coefficients_mm": round(conversion.model_mm, 3)}
+    return replace(result, head=conversion.head, report=result.report | {"converted": {"model": model} | left})
 
 
 def _from_photos(

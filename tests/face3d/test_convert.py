@@ -1,6 +1,8 @@
 """Heads from model to model and back. The other model is ICT-FaceKit where it is at hand, else the default head with
 every triangle cut in four and other coefficients."""
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from face3d.cli import app
 from face3d.convert import carried_shapes, convert, fitted_identity
 from face3d.correspondence import FOLDER_VARIABLE, default_on
 from face3d.errors import Face3DError
+from face3d.reconstruction import Reconstruction
 from morphable import ARKIT_NAMES, Head, catalogue
 from morphable.appearance import default_textures
 from morphable.linear import LinearHeads
@@ -116,6 +119,20 @@ def test_command_line(models, person, tmp_path):
     result = CliRunner().invoke(app, ["convert", str(tmp_path / "me.glb"), "--to", "no", "-o", str(tmp_path / "b.glb")])
     assert result.exit_code == 1
     assert not (tmp_path / "b.glb").exists()
+
+
+def test_reconstruction_on_another_model(models, person, tmp_path, monkeypatch):
+    black = np.zeros((4, 4, 3), np.uint8)
+    found = Reconstruction(person, black, black, black, {"warnings": []})
+    monkeypatch.setattr(sys.modules["face3d.cli.reconstruct"], "_from_photos", lambda *_: found)
+    command = ["reconstruct", "me.jpg", "-o", str(tmp_path / "me"), "--model"]
+    result = CliRunner().invoke(app, [*command, "finer"])
+    assert result.exit_code == 0, result.output
+    assert Head.load(tmp_path / "me/head.glb").model == "finer"
+    assert json.loads((tmp_path / "me/report.json").read_text())["converted"]["surface_mm"] < 0.5
+    result = CliRunner().invoke(app, [*command, "nothing"])
+    assert result.exit_code == 1
+    assert "There is no model 'nothing'" in result.output
 
 
 def test_unknown_models_are_refused(person):
