@@ -32,10 +32,8 @@ from .timing import figure
 CLIP = Path(os.environ.get("FACE3D_CLIPS", Path(__file__).parents[2] / "shared/data/videos")) / "monocular_portrait.mp4"
 BLUR = 1.5
 """Pixels: the windows of structural similarity (Wang et al. 2004)."""
-TIMED = 40
-"""Frames."""
-PSNR_LIMIT, RATE_LIMIT = 3.0, 5.0
-"""Decibels gained over the first frame unchanged; frames a second."""
+TIMED = 120
+"""Frames; what is prepared once counts among them."""
 
 
 def figures() -> Iterator[dict]:
@@ -54,9 +52,10 @@ def figures() -> Iterator[dict]:
     yield figure("portrait_psnr", gains[1], "dB")
     yield figure("portrait_ssim", gains[2], "")
     yield figure("portrait_ssim_of_first_frame", gains[3], "")
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     count = sum(1 for _ in frames(posed, sampled(played, played.times[:TIMED]), 25.0))
     yield figure("portrait_rate", count / (time.perf_counter() - start), "frames/s")
+    yield figure("portrait_processor", 1e3 * (time.process_time() - used) / count, "ms of one core a frame")
 
 
 def compared(

@@ -38,7 +38,7 @@ def portrait(
     with one_sentence_errors(ValueError), StageLines() as stages:
         stages("loading", 0.0)
         from avatars import portrait as performer
-        from avatars.media import write_video
+        from avatars.media import read_sound, write_video
         from face3d.photo import load_photo
         from face3d.portrait import posed_photo
         from morphable import Head, Performance
@@ -49,6 +49,8 @@ def portrait(
         chosen = rate or min(usual_rate(performance), 60)
         count = len(frame_times(performance, chosen))
         performer.require_choices(only or ())
+        if sound is not None:
+            read_sound(sound)
         own = None if head is None else Head.load(head)
         posed = posed_photo(load_photo(photo), head=own, face=face, progress=stages)
         drive = performer.absolute if absolute else performer.relative
