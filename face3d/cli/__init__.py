@@ -12,6 +12,7 @@ from face3d.cli.animate import animate
 from face3d.cli.convert import convert
 from face3d.cli.evaluate import evaluate
 from face3d.cli.export import export
+from face3d.cli.live import live
 from face3d.cli.measure import measure
 from face3d.cli.models import models
 from face3d.cli.motion import motion
@@ -34,6 +35,7 @@ app.command()(export)
 app.command()(convert)
 app.command()(rig)
 app.command()(track)
+app.command()(live)
 app.command()(render)
 app.command()(portrait)
 app.command()(animate)

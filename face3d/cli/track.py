@@ -1,6 +1,5 @@
 """`face3d track`."""
 
-import shutil
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -62,22 +61,28 @@ def track(
             _require(overlay, VIDEOS, "An overlay")
         with FrameCount() as frames:
             frames("loading", 0, 0)
+            from face3d.errors import Face3DError
             from face3d.perception import MediaPipeDetector
             from face3d.track import run_tracking
             from face3d.track.overlay import write_overlay
+            from face3d.track.sightings import forget
             from morphable import Head
 
             kept = output.with_name(f"{output.name}.part")
             given = None if head is None else Head.load(head)
-            with MediaPipeDetector(landmarker) as detector:
-                tracked = run_tracking(
-                    clip, kept, head=given, face=face, streaming=streaming, detector=detector, progress=frames
-                )
+            try:
+                with MediaPipeDetector(landmarker) as detector:
+                    tracked = run_tracking(
+                        clip, kept, head=given, face=face, streaming=streaming, detector=detector, progress=frames
+                    )
+            except Face3DError:
+                forget(kept)
+                raise
             count = len(tracked.performance)
             if overlay is not None:
                 write_overlay(overlay, clip, tracked, lambda done: frames("drawing", done, count))
             _save(tracked.performance, tracked.head, output)
-        shutil.rmtree(kept, ignore_errors=True)
+        forget(kept)
         for warning in tracked.warnings:
             typer.echo(f"Warning: {warning}", err=True)
         typer.echo(f"Motion:  {output} ({count} frames, {tracked.performance.duration:.1f} s)")

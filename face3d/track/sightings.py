@@ -131,9 +131,6 @@ class Notebook:
         with staging(self.folder / WHOLE) as folder:
             (folder / WHOLE).write_text(json.dumps(video.warnings))
 
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _keep(self, piece: Sightings, memory: Memory) -> None:
         name = f"{len(self._paths()):06d}.npz"
         remembered = {KEPT + key: value for key, value in vars(memory).items() if value is not None}
@@ -142,6 +139,12 @@ class Notebook:
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.npz"))
+
+
+def forget(folder: Path) -> None:
+    """Remove the folder of a notebook, if it is one."""
+    if (folder / TASK).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fingerprint(*parts: bytes | str | int | Path | None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import roma
@@ -111,15 +112,18 @@ def performed(
     motion: Motion,
     times: Float64[np.ndarray, " frame"],
     confidence: Float64[np.ndarray, " frame"],
-    provenance: dict,
+    provenance: dict[str, Any],
+    origin: Float64[np.ndarray, "3"] | None = None,
 ) -> tuple[Performance, Camera]:
     """The motion in a world that stands still, and the camera in it.
 
-    The world is the camera's, turned upright and moved so that the head is at its rest where it mostly was.
+    The world is the camera's, turned upright and moved so that the head is at its rest where it mostly was, or at
+    `origin` of `head_places`.
     """
     joint = person.head.joints[HEAD].astype(np.float64)
-    places = (motion.rotations @ joint + motion.translations) @ UPRIGHT
-    origin = np.median(places[confidence > 0], axis=0)
+    places = head_places(person.head, motion)
+    if origin is None:
+        origin = np.median(places[confidence > 0], axis=0)
     performance = Performance.of(
         times,
         motion.weights,
@@ -139,6 +143,12 @@ def performed(
         (height, width),
     )
     return _filled(performance), camera
+
+
+def head_places(head: Head, motion: Motion) -> Float64[np.ndarray, "frame 3"]:
+    """The head's joint in the camera's axes turned upright, metres."""
+    places: np.ndarray = (motion.rotations @ head.joints[HEAD].astype(np.float64) + motion.translations) @ UPRIGHT
+    return places
 
 
 def _person(

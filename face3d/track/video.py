@@ -31,7 +31,8 @@ class Video:
     """A video file. Reading it again gives the same frames.
 
     Attributes:
-        frames: as many as the header promises; 0 where it does not say.
+        seconds: how long it is by its header; 0 where that does not say.
+        frames: about as many; 0 where nobody knows.
         rate: frames a second on average.
         warnings: what was wrong, after it has been read.
 
@@ -40,6 +41,7 @@ class Video:
     """
 
     path: Path
+    seconds: float = field(init=False)
     frames: int = field(init=False)
     rate: float = field(init=False)
     warnings: list[str] = field(init=False, default_factory=list)
@@ -48,10 +50,11 @@ class Video:
         with self._open() as container:
             stream = container.streams.video[0]
             self.rate = float(stream.average_rate or stream.guessed_rate or USUAL_RATE)
-            seconds = (
-                float((stream.duration or 0) * (stream.time_base or 0)) or (container.duration or 0) / av.time_base
-            )
-            self.frames = stream.frames or round(seconds * self.rate)
+            promised = float((stream.duration or 0) * (stream.time_base or 0))
+            if not promised and not container.streams.audio:
+                promised = (container.duration or 0) / av.time_base
+            self.seconds = promised
+            self.frames = stream.frames or round(promised * self.rate)
 
     def read(self, start: int = 0) -> Iterator[Frame]:
         """Frames from the one of that index on, one at a time; what cannot be decoded is left out.
@@ -69,7 +72,7 @@ class Video:
                 first = shown if count == 0 else first
                 time = 0.0 if count == 0 else max(shown - first, time + 1e-3)
                 if count >= start:
-                    yield Frame(time, _upright(frame))
+                    yield Frame(time, upright(frame))
                 count += 1
         if not count:
             raise Face3DError(f"{self.path} has no picture that can be decoded; export the video again.")
@@ -81,7 +84,7 @@ class Video:
         with self._open() as container:
             decoded = (frame for frame in self._decoded(container) if not isinstance(frame, str))
             near = zip(range(max(wanted) + 1), decoded, strict=False)
-            return [_upright(frame) for index, frame in near if index in wanted]
+            return [upright(frame) for index, frame in near if index in wanted]
 
     def _decoded(self, container: av.container.InputContainer) -> Iterator[av.VideoFrame | str]:
         """Frames, and what is wrong where one is not."""
@@ -103,10 +106,9 @@ class Video:
 
     def _warn(self, count: int, time: float, damaged: str) -> None:
         self.warnings = [damaged] if damaged else []
-        if count < SHORT * self.frames - 1:
-            self.warnings.append(
-                f"{self.path.name} ends after {count} frames ({time:.1f} s) where its header promises {self.frames}"
-            )
+        if time + 2 / self.rate < SHORT * self.seconds:
+            promised = f"where its header promises {self.seconds:.1f} s"
+            self.warnings.append(f"{self.path.name} ends after {count} frames ({time:.1f} s) {promised}")
 
     def _open(self) -> av.container.InputContainer:
         if not self.path.is_file():
@@ -123,7 +125,7 @@ class Video:
         return container
 
 
-def _upright(frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+def upright(frame: av.VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
     """The frame as its display matrix wants it shown; `rotation` counts anticlockwise."""
     pixels = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
