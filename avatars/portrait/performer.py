@@ -13,7 +13,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from avatars.mesh_performer import MeshPerformer, in_parallel
@@ -58,6 +59,8 @@ CERTAIN = 0.06
 """Of the head's width: what is taken off its outline before it is certain to be the person."""
 SOFTNESS = 0.015
 """Of the head's width: how wide the lips' edge is inside the mouth."""
+MOUTH_RIM = 6.0
+"""How far beyond the mouth's inside that the photo shows its teeth are continued, in those widths."""
 MOUTH_DEPTH = 0.04
 """Metres into the mouth over which light falls to a third."""
 SHADED = 0.65
@@ -75,7 +78,8 @@ FLESH = torch.tensor([0.3, 0.09, 0.08])
 """The mouth's inside, linear."""
 TURNED = 0.3
 """How much better a surface must be seen now than in the photo before the head's own texture begins to show."""
-EYES, TEETH = ("eye_left", "eye_right"), ("teeth_upper", "teeth_lower")
+UPPER_TEETH = "teeth_upper"
+EYES, TEETH = ("eye_left", "eye_right"), (UPPER_TEETH, "teeth_lower")
 FEWEST, DARKEST, MOST = 20, 0.2, 1.5
 """Pixels of an eye from which its brightness is told, and how far that may differ from the face's."""
 CLEAR = 0.9
@@ -135,7 +139,8 @@ class PortraitPerformer:
         towards = facing(self.rest, normals)
         self.anchored = self.rigid * skin * towards
         self.shown = visible(self.rest, self.lens, fragments) * towards * self.rigid
-        self.seen = self.shown * (1 - self.in_mouth * self._barely_seen(fragments))
+        self.seen = self.shown * (1 - self.in_mouth)
+        self._see_mouth(fragments)
         self.lids = lids(head)
         self.cavity = self.in_mouth * skin
         self.inner = torch.maximum(torch.maximum(1 - skin, self.in_mouth), self.lids) * self.rigid
@@ -143,14 +148,17 @@ class PortraitPerformer:
         before = neutral[:, 2] - float(head.joints[EYE_JOINTS, 2].mean())
         self.front = smooth_step((ahead - SIDE) / (FRONT - SIDE)) * smooth_step(before / BACK + 1) * self.rigid * skin
 
-    def _barely_seen(self, fragments: Fragments) -> Float[Tensor, " vertex"]:
-        """1 where the photo shows the mouth through a gap so narrow that lips would be taken for teeth."""
+    def _see_mouth(self, fragments: Fragments) -> None:
+        """How surely each pixel of the photo shows the mouth's inside, and the way from it to where it surely does: not
+        at its rim, where lips would be taken for teeth."""
         gap = (self._spread(self.in_mouth, fragments) > 0.5).numpy().astype(np.uint8)
-        inner = torch.as_tensor(cv2.distanceTransform(gap, cv2.DIST_L2, 5))
-        height, width = gap.shape
-        x, y = self.source.long().unbind(1)
-        within = inner[y.clamp(0, height - 1), x.clamp(0, width - 1)]
-        return 1 - smooth_step(within / (2 * self.softness) - 1)
+        clear = cv2.distanceTransform(gap, cv2.DIST_L2, 5) > self.softness
+        self.sees_mouth = bool(clear.any())
+        away, nearest = distance_transform_edt(~clear, return_indices=True)
+        self.mouth_seen = 1 - smooth_step(torch.as_tensor(away).float() / (MOUTH_RIM * self.softness))
+        self.mouth_steps = torch.as_tensor((nearest - np.indices(clear.shape))[::-1].copy()).float().permute(1, 2, 0)
+        parts = self.mesh.layout.parts
+        self.skull = parts[UPPER_TEETH].vertices if UPPER_TEETH in parts else parts["head"].vertices
 
     def _cut_out(self, fragments: Fragments, size: tuple[float, float]) -> None:
         """The person's own colour multiplied by opacity, opacity, and what is behind; linear."""
@@ -241,8 +249,30 @@ class PortraitPerformer:
         own = own * self._from_lips(inside)
         albedo = self._albedo(fragments, clip)
         model = torch.nn.functional.pad((albedo + cavity * (FLESH - albedo)) * light, (0, 1), value=1.0)
+        if self.sees_mouth:
+            self._add_mouth(model, inside[..., 0] > 0.5, moved)
         layer = torch.cat([photo * self._carried(source) + own * model, photo + own], -1)
         return antialias(layer[None], fragments, clip, self.triangles)[0]
+
+    def _add_mouth(
+        self,
+        model: Float[Tensor, "height width 4"],
+        inside: Bool[Tensor, "height width"],
+        moved: Float[Tensor, "vertex 3"],
+    ) -> None:
+        """Teeth as the photo shows them: as a flat picture that the skull carries."""
+        rows, columns = inside.nonzero(as_tuple=True)
+        if not len(rows):
+            return
+        now, then = self.lens.project(moved[self.skull]), self.source[self.skull]
+        affine = torch.linalg.lstsq(torch.nn.functional.pad(now, (0, 1), value=1.0), then).solution
+        pixels = torch.stack([columns + 0.5, rows + 0.5, torch.ones(len(rows))], 1)
+        source = pixels @ affine
+        height, width = inside.shape
+        x, y = source.long().unbind(1)
+        x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+        photo = self._carried((source + self.mouth_steps[y, x])[None])[0]
+        model[rows, columns] += self.mouth_seen[y, x][:, None] * (photo - model[rows, columns])
 
     def _shut(self, moment: Performance) -> Float[Tensor, " vertex"]:
         """How far each vertex has gone from where the photo shows it: lids that close are not what was there."""
