@@ -33,7 +33,7 @@ FORGETTING, QUIET, FLOOR = 3.0, 1e-7, 1e-4
 power under which bands are alike (-40 dB)."""
 LOOK_AHEAD = 8
 """Frames."""
-DOUBT = (0.25, 0.55)
+DOUBT = (0.2, 0.45)
 """How sure of a contact the network is when it begins to show, and when it is whole."""
 WIDTH, DILATIONS = 128, (1, 2, 4, 8, 16, 32)
 
@@ -124,7 +124,7 @@ class SpeechStream:
 
     def finish(self) -> Float[np.ndarray, "frame channel"]:
         """The frames that waited for more sound; silence stands for it."""
-        return self.push(np.zeros(LOOK_AHEAD * HOP + WINDOW // 2 - HOP, np.float32))
+        return self.push(np.zeros(LOOK_AHEAD * HOP + WINDOW // 2, np.float32))
 
 
 def decided(known: Float[np.ndarray, "frame channel"]) -> Float[np.ndarray, "frame channel"]:

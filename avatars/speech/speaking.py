@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from avatars.speech.articulation import CHANNELS, CONTACTS, articulation
 from avatars.speech.contact import default_lips
@@ -13,7 +13,7 @@ from avatars.speech.emotion import Intensity, laid_over, mood
 from avatars.speech.face import mouth_weights
 from avatars.speech.learned import HOP, heard_articulation
 from avatars.speech.life import BLINKS_A_MINUTE, alive
-from avatars.speech.phones import aligned_phones, decoded_phones
+from avatars.speech.phones import Phone, aligned_phones, decoded_phones
 from avatars.speech.prosody import Prosody, prosody
 from avatars.speech.sound import RATE
 from avatars.speech.style import Style
@@ -23,6 +23,9 @@ FPS = 60
 """Frames a second, as ARKit's."""
 ROUNDING = 0.7
 """Part of an emotion's smile that a fully rounded vowel takes back."""
+VOWELS = frozenset({"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"})
+VOWEL_EDGE = 0.02
+"""Seconds."""
 WIDENED = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("mouthSmile", "mouthStretch", "mouthDimple"))]
 WIDE, LIDS = ([ARKIT_NAMES.index(f"{name}{side}") for side in ("Left", "Right")] for name in ("eyeWide", "eyeBlink"))
 EFFORTFUL = [CHANNELS.index(name) for name in ("jaw", "upper", "lower")]
@@ -78,7 +81,7 @@ def content(
     """What the mouth does to say it, without any feeling: articulation at rising times, seconds.
 
     Without words, phones are decoded, which finds openings well and misses some contacts; those that the learned layer
-    hears are made as well.
+    hears are made as well, unless they would shut the mouth in a vowel.
 
     Raises:
         ValueError: the text does not fit.
@@ -88,8 +91,18 @@ def content(
     phones = decoded_phones(sound) if text is None else aligned_phones(sound, text)
     said = articulation(phones, times, voice.effort(times))
     if text is None:
-        said[:, -CONTACTS:] = np.maximum(said[:, -CONTACTS:], learned_articulation(sound, times)[:, -CONTACTS:])
+        heard = learned_articulation(sound, times)[:, -CONTACTS:] * ~_within_vowels(phones, times)[:, None]
+        said[:, -CONTACTS:] = np.maximum(said[:, -CONTACTS:], heard)
     return said
+
+
+def _within_vowels(phones: Sequence[Phone], times: Float[np.ndarray, " frame"]) -> Bool[np.ndarray, " frame"]:
+    """Frames of vowels; a vowel's first and last moments are left out, where a neighbour may be misheard."""
+    within = np.zeros(len(times), bool)
+    for phone in phones:
+        if phone.name in VOWELS:
+            within[slice(*np.searchsorted(times, (phone.start + VOWEL_EDGE, phone.end - VOWEL_EDGE)))] = True
+    return within
 
 
 def learned_articulation(
