@@ -29,8 +29,11 @@ def person() -> Head:
 
 @pytest.fixture(scope="module")
 def photo(person: Head) -> PosedPhoto:
+    return taken(person, shapes(mouthSmileLeft=0.3, mouthSmileRight=0.3))
+
+
+def taken(person: Head, weights: np.ndarray) -> PosedPhoto:
     """The head over a dark shirt, before a wall with soft stripes."""
-    weights = shapes(mouthSmileLeft=0.3, mouthSmileRight=0.3)
     camera = View(size=(150, 128)).camera(person, 0).cropped(-64, -40, HEIGHT, WIDTH)
     rows, columns = np.indices((HEIGHT, WIDTH))
     wall = np.stack([120 + 20 * np.sin(rows / 15), 150 + 15 * np.sin(columns / 20), 190 + 0 * rows], -1)
@@ -113,6 +116,22 @@ def test_closed_eyes_are_covered_by_skin(performer: PortraitPerformer, photo: Po
         assert lid.mean() > pupil.mean() + 15
         assert np.all(lid[..., 0] > lid[..., 2])
     assert change(performer, moment(photo, eyeBlinkLeft=1, eyeBlinkRight=1))[: places[0][1] - 20].max() < 12
+
+
+def test_an_open_mouth_keeps_what_the_photo_shows_in_it(person: Head) -> None:
+    photo = taken(person, shapes(jawOpen=1.0))
+    green = photo.pixels.copy()
+    performer = PortraitPerformer(photo)
+    inside = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    inside[performer.place] = (performer.mouth_seen == 1).numpy()
+    assert inside.sum() > 30
+    green[inside] = (20, 160, 40)
+    performer = PortraitPerformer(replace(photo, pixels=green))
+    turned = performer.draw(moment(photo, head=(0, 0.1, 0.05))).astype(int)
+    is_green = (turned[..., 1] > turned[..., 0] + 60) & (turned[..., 1] > turned[..., 2] + 60)
+    assert is_green.sum() > 0.6 * inside.sum()
+    shut = performer.draw(moment(photo, jawOpen=-1)).astype(int)
+    assert ((shut[..., 1] > shut[..., 0] + 60) & (shut[..., 1] > shut[..., 2] + 60)).sum() < 0.2 * inside.sum()
 
 
 def test_driven_by_itself_the_first_frame_is_the_photo(photo: PosedPhoto) -> None:
