@@ -29,6 +29,8 @@ BRIDGE = 0.3
 """Seconds without a face over which motion goes on; a longer absence ends it."""
 OVERLAP = 30
 """Frames before and after a piece that are refined with it."""
+FEWEST = 3
+"""Frames that have a second difference."""
 PASSES = 2
 """How often the motion of a piece is linearised and solved."""
 FRAME = 0.04
@@ -97,6 +99,8 @@ def followed(person: Person, sightings: Sightings, before: Placed | None = None)
 def refined(person: Person, sightings: Sightings, motion: Motion) -> Motion:
     """All frames at once: what each says, that second derivatives are small, and that a nearly still head keeps still
     (a banded Gauss-Newton)."""
+    if len(sightings) < FEWEST:
+        return motion
     links = _links(sightings)
     for _ in range(PASSES):
         normals = np.zeros((len(sightings), UNKNOWNS, UNKNOWNS))

@@ -120,6 +120,13 @@ def test_short_dropout_is_bridged_and_has_no_confidence(person: Person) -> None:
     assert (certain[20:23] == 0).all() and certain[:20].min() > 0.8
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_frames(count: int, person: Person) -> None:
+    motion = tracked_motion(person, sighted(person.response, [placed(0.3)] * count))
+    assert motion.rotations.shape == (count, 3, 3)
+    np.testing.assert_allclose(motion.rotations[-1], placed(0.3).rotation, atol=0.01)
+
+
 def test_informative_frames_show_different_sides(response: Response) -> None:
     yaws = np.linspace(-0.6, 0.6, 61)
     sightings = sighted(response, [placed(yaw) for yaw in yaws])
