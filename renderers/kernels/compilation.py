@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from functools import cache
+from threading import Lock
 
 import torch
 import warp as wp
@@ -22,9 +23,17 @@ wp.set_module_options(
 )
 
 
-@cache
 def load(device: torch.device) -> None:
-    """Compile the kernels for a device, or take them from Warp's cache."""
+    """Compile the kernels for a device, or take them from Warp's cache: once, whichever threads ask."""
+    with _loading:
+        _load(device)
+
+
+_loading = Lock()
+
+
+@cache
+def _load(device: torch.device) -> None:
     wp.config.log_level = max(wp.config.log_level, wp.LOG_ERROR)
     _start()
     wp.load_module(MODULE, device=str(device))

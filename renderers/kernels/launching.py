@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import cache
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -76,9 +77,10 @@ def launch(kernel: wp.Kernel, items: int, arguments: Sequence[Any], device: torc
 def _command(kernel: wp.Kernel, items: int, share: int, shares: int, values: Sequence[Any]) -> wp.Launch:
     """A launch of every `shares`-th item on the CPU. `wp.launch` takes 50 µs to check and pack the arguments, and would
     for each thread; a recorded launch given other arguments takes 10."""
-    recorded = _recorded.get(kernel)
-    if recorded is None:
-        recorded = _recorded[kernel] = wp.launch(kernel, 1, [0, 1, *values], device="cpu", record_cmd=True)
+    with _recording:
+        recorded = _recorded.get(kernel)
+        if recorded is None:
+            recorded = _recorded[kernel] = wp.launch(kernel, 1, [0, 1, *values], device="cpu", record_cmd=True)
     command = copy(recorded)
     packed = zip(recorded.params[1:], (share, shares, *values), strict=True)
     command.params = [None, *(v if isinstance(v, ctypes.Structure) else type(kind)(v) for kind, v in packed)]
@@ -87,6 +89,7 @@ def _command(kernel: wp.Kernel, items: int, share: int, shares: int, values: Seq
 
 
 _recorded: dict[wp.Kernel, wp.Launch] = {}
+_recording = Lock()
 
 
 def _array(tensor: Tensor, dtype: Any) -> Any:
