@@ -92,8 +92,8 @@ class Ear:
         """The loudest power up to each frame, those long ago counting less."""
         kept = math.exp(-HOP / RATE / FORGETTING)
         found = []
-        for now in power.tolist():
-            self._loud = max(now, QUIET, self._loud * kept)
+        for loudness in power.tolist():
+            self._loud = max(loudness, QUIET, self._loud * kept)
             found.append(self._loud)
         return np.array(found)
 

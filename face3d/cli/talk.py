@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
     from morphable import Head
@@ -45,12 +45,29 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
-class StageLines:
-    """Shows a person what is going on, a line per stage with its time; silent when the output is piped."""
+class TerminalProgress:
+    """Lines with these columns, shown while the `with` block runs; silent when the output is piped."""
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        self._progress = Progress(*columns, console=Console(), disable=not sys.stdout.isatty())
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class StageLines(TerminalProgress):
+    """Shows a person what is going on, a line per stage with its time."""
 
     def __init__(self) -> None:
-        columns = SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-        self._progress = Progress(*columns, console=Console(), disable=not sys.stdout.isatty())
+        super().__init__(
+            SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+        )
         self._stage = ""
         self._task: TaskID | None = None
 
@@ -62,16 +79,12 @@ class StageLines:
         if self._task is not None:
             self._progress.update(self._task, completed=fraction)
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
             self._finish()
-        self._progress.stop()
+        super().__exit__(kind, error, traceback)
 
     def _finish(self) -> None:
         if self._task is not None:

@@ -1,16 +1,12 @@
 """`face3d track`."""
 
-import sys
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     Task,
     TaskID,
@@ -19,7 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from face3d.cli.talk import one_sentence_errors
+from face3d.cli.talk import TerminalProgress, one_sentence_errors
 
 if TYPE_CHECKING:
     from morphable import Head, Performance
@@ -114,12 +110,13 @@ def _save(performance: "Performance", head: "Head", output: Path) -> None:
         usd.save(head, output, performance)
 
 
-class FrameCount:
-    """Shows a person how many frames are done, how fast, and how long it will take; silent when output is piped."""
+class FrameCount(TerminalProgress):
+    """Shows a person how many frames are done, how fast, and how long it will take."""
 
     def __init__(self) -> None:
-        columns = TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()
-        self._progress = Progress(*columns, console=Console(), disable=not sys.stdout.isatty())
+        super().__init__(
+            TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()
+        )
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
@@ -127,15 +124,6 @@ class FrameCount:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total or None)
         self._progress.update(self._tasks[stage], completed=done, total=total or None)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
 
 class _Rate(ProgressColumn):

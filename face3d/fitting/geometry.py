@@ -205,8 +205,7 @@ def fitted_together(
     current = list(states)
     stiff = _settled(Belief(belief.mean, belief.precision / SHARE), fits[0].model)
     for _ in range(rounds):
-        views = [fit.view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
-        current = minimise(views, stiff, ITERATIONS)
+        current = minimise(_views(GeometryFit.view, fits, current, biases), stiff, ITERATIONS)
     return current
 
 
@@ -222,9 +221,8 @@ def shaded_together(
     current = list(states)
     settled = _settled(belief, fits[0].model)
     for _ in range(rounds):
-        views = [fit.shaded_view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
-        current = minimise(views, settled, SHADED_ITERATIONS)
-    views = [fit.view(state, bias) for fit, state, bias in zip(fits, current, biases, strict=True)]
+        current = minimise(_views(GeometryFit.shaded_view, fits, current, biases), settled, SHADED_ITERATIONS)
+    views = _views(GeometryFit.view, fits, current, biases)
     return minimise(views, settled, ITERATIONS, frozenset({"expression", "pose", "focal"}))
 
 
@@ -258,6 +256,15 @@ def calibrated(
                 biases[index] = _bias(fit, state, seen, most)
         current = fitted_together(fits, current, belief, 2, biases)
     return current, biases
+
+
+def _views(
+    look: Callable[[GeometryFit, State, Float[Tensor, "478 2"] | None], View],
+    fits: Sequence[GeometryFit],
+    states: Sequence[State],
+    biases: Sequence[Float[Tensor, "478 2"] | None],
+) -> list[View]:
+    return [look(*each) for each in zip(fits, states, biases, strict=True)]
 
 
 def _settled(belief: Belief, model: MorphableModel) -> Belief:

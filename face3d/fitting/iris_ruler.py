@@ -23,7 +23,7 @@ from morphable.appearance import IRIS_DIAMETER
 POPULATION_SIGMA = 0.036
 """Of the diameter's logarithm, over people."""
 PHOTO_SIGMA = 0.045
-"""Of the logarithm of what one photo's two irises measure, on renders of heads that the model does not know."""
+"""Of the logarithm of what one photo's two irises measure: about a pixel of an iris 24 pixels wide."""
 RADIUS = 32
 """Pixels to the expected radius of an iris in the patch where it is looked for."""
 RATIOS = np.geomspace(0.75, 1.33, 58)

@@ -23,6 +23,8 @@ LAMP_RIDGE = 1e-3
 """What energy in a lamp costs, relative to the mean of one vertex's error."""
 DARKEST, BRIGHTEST = 0.01, 0.9
 """Radiance between which a pixel is exposed."""
+LEAST_SEEN = 100
+"""Exposed vertices of skin below which shading says nothing: in the dark, in glaring light."""
 REWEIGHTINGS = 3
 HIDDEN = 0.004
 """Metres behind the visible surface beyond which a vertex is hidden."""
@@ -62,6 +64,9 @@ class ShadingTerm:
         pixels, slopes = projected_with_slopes(self.basis, state, principal)
         colour, gradient = _sampled(self.radiance.image, (pixels - self.radiance.corner) * self.radiance.scale)
         used = self.seen & (colour.amin(-1) > DARKEST) & (colour.amax(-1) < BRIGHTEST)
+        if used.sum() < LEAST_SEEN:
+            unknowns = slopes.shape[2]
+            return slopes.new_zeros(unknowns, unknowns), slopes.new_zeros(unknowns)
         normals, turns = _normals_with_slopes(self.basis, self.triangles, state)
         lamps = _lamps().to(normals)
         basis = _lit(normals, lamps)[used]

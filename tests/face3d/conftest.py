@@ -40,3 +40,12 @@ def skin_and_eyeballs(model: morphable.MorphableModel) -> Callable[[float, int],
         return model.neutral(identity)[0].double().numpy(), triangles.long().numpy()
 
     return made
+
+
+@pytest.fixture(scope="session")
+def saved_head(model: morphable.MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The average head as a file."""
+    path = tmp_path_factory.mktemp("head") / "me.glb"
+    textures = morphable.default_textures(model, resolution=128)
+    morphable.Head.from_model(model, torch.zeros(model.identities), textures).save(path)
+    return path

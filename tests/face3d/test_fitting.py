@@ -279,6 +279,17 @@ def test_shading_tells_the_shape(model: MorphableModel) -> None:
     assert away(shape_from_shading(fit, start, Belief.prior(model.identities))) < 0.7 * away(start)
 
 
+@pytest.mark.parametrize("exposure", [0.0, 1e-3, 100.0])
+def test_shading_says_nothing_in_the_dark_and_in_glare(model: MorphableModel, exposure: float) -> None:
+    truth = without_expression(model, yaw=0.2)
+    radiance = lit(model, truth, SIDE_LIGHT)
+    radiance = replace(radiance, image=(radiance.image * exposure).clamp(max=1))
+    term = shaded_fit(model, radiance, truth).shaded_view(truth).terms[-1]
+    normal, gradient = term.normal_equations(truth, torch.full((2,), 80.0).double())
+    assert not normal.any()
+    assert not gradient.any()
+
+
 def test_slopes_of_normals_and_samples_are_those_of_finite_differences(model: MorphableModel) -> None:
     truth = without_expression(model, yaw=0.2)
     radiance = lit(model, truth, SIDE_LIGHT)

@@ -5,21 +5,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy.io import wavfile
 from typer.testing import CliRunner, Result
 
-import morphable
 from face3d.cli import app
-from morphable import ARKIT_NAMES, Head, Performance, plain_textures
-
-
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model, path = morphable.load(), tmp_path_factory.mktemp("head") / "me.glb"
-    Head.from_model(model, torch.zeros(model.identities), plain_textures(model, resolution=32)).save(path)
-    return path
+from morphable import ARKIT_NAMES, Performance
 
 
 @pytest.fixture
@@ -34,10 +25,10 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_a_video_with_its_sound(head: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_video_with_its_sound(saved_head: Path, clip: Path, tmp_path: Path) -> None:
     wavfile.write(tmp_path / "line.wav", 16_000, np.zeros(16_000, np.int16))
     output = tmp_path / "new" / "out.mp4"
-    done = run("render", head, clip, "-o", output, "--size", "96x64", "--sound", tmp_path / "line.wav")
+    done = run("render", saved_head, clip, "-o", output, "--size", "96x64", "--sound", tmp_path / "line.wav")
     assert done.exit_code == 0, done.output
     assert done.output.splitlines() == [f"Video: {output} (7 frames, 0.2 s)"]
     with av.open(str(output)) as container:
@@ -46,9 +37,9 @@ def test_a_video_with_its_sound(head: Path, clip: Path, tmp_path: Path) -> None:
         assert [(frame.width, frame.height) for frame in container.decode(video=0)] == [(96, 64)] * 7
 
 
-def test_pictures_with_opacity(head: Path, clip: Path, tmp_path: Path) -> None:
+def test_pictures_with_opacity(saved_head: Path, clip: Path, tmp_path: Path) -> None:
     options = ("--background", "transparent", "--size", 48, "--rate", 10, "--orbit", 90, "--yaw", -20, "--light", 60)
-    done = run("render", head, clip, "-o", tmp_path / "frames", *options)
+    done = run("render", saved_head, clip, "-o", tmp_path / "frames", *options)
     assert done.exit_code == 0, done.output
     pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "frames").iterdir())]
     assert [picture.shape for picture in pictures] == [(48, 48, 4)] * 3
@@ -73,13 +64,13 @@ def test_pictures_with_opacity(head: Path, clip: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_rendered_is_one_sentence(
-    head: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, message: str
+    saved_head: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "picture.png").touch()
     before = sorted(tmp_path.rglob("*"))
-    done = run("render", head, clip, "--size", "64", *options)
+    done = run("render", saved_head, clip, "--size", "64", *options)
     assert done.exit_code == 1
     assert done.output.startswith("Error: ")
     assert message in done.output
@@ -88,11 +79,16 @@ def test_what_cannot_be_rendered_is_one_sentence(
 
 
 @pytest.mark.parametrize("command", ["render", "animate"])
-def test_files_that_are_none(head: Path, clip: Path, tmp_path: Path, command: str) -> None:
+def test_files_that_are_none(saved_head: Path, clip: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "empty.csv").write_text(clip.read_text().splitlines()[0])
     (tmp_path / "noise.csv").write_bytes(bytes(range(256)))
     output = tmp_path / ("out.mp4" if command == "render" else "out.glb")
-    for one, other in ((head, "empty.csv"), (head, "noise.csv"), (head, "gone.csv"), (clip, "clip.csv")):
+    for one, other in (
+        (saved_head, "empty.csv"),
+        (saved_head, "noise.csv"),
+        (saved_head, "gone.csv"),
+        (clip, "clip.csv"),
+    ):
         done = run(command, one, tmp_path / other, "-o", output)
         assert done.exit_code == 1
         assert done.output.startswith("Error: ")
@@ -101,13 +97,13 @@ def test_files_that_are_none(head: Path, clip: Path, tmp_path: Path, command: st
 
 
 @pytest.mark.parametrize("suffix", ["glb", "usdz"])
-def test_an_animated_head(head: Path, clip: Path, tmp_path: Path, suffix: str) -> None:
+def test_an_animated_head(saved_head: Path, clip: Path, tmp_path: Path, suffix: str) -> None:
     pytest.importorskip("pxr")
-    done = run("animate", head, clip, "-o", tmp_path / f"talk.{suffix}")
+    done = run("animate", saved_head, clip, "-o", tmp_path / f"talk.{suffix}")
     assert done.exit_code == 0, done.output
     assert done.output.splitlines() == [f"Animated head: {tmp_path / f'talk.{suffix}'} (7 frames, 0.2 s)"]
     assert (tmp_path / f"talk.{suffix}").stat().st_size > 100_000
-    refused = run("animate", head, clip, "-o", tmp_path / "talk.fbx")
+    refused = run("animate", saved_head, clip, "-o", tmp_path / "talk.fbx")
     assert refused.exit_code == 1
     assert "saved as .glb, .usda, .usdc, .usdz, not as .fbx" in refused.output
 

@@ -5,22 +5,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-import morphable
 from face3d.cli import app
 from face3d.perception import MediaPipeDetector
 from face3d.photo import load_photo
-from morphable import ARKIT_NAMES, Head, Performance, default_textures
-
-
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model, path = morphable.load(), tmp_path_factory.mktemp("head") / "me.glb"
-    Head.from_model(model, torch.zeros(model.identities), default_textures(model, resolution=128)).save(path)
-    return path
+from morphable import ARKIT_NAMES, Performance
 
 
 @pytest.fixture
@@ -46,10 +37,10 @@ def decoded(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
 
 
-def test_a_photo_speaks(photo: Path, head: Path, clip: Path, tmp_path: Path) -> None:
+def test_a_photo_speaks(photo: Path, saved_head: Path, clip: Path, tmp_path: Path) -> None:
     """Of an odd size, and with somebody else's head: its track is the photo's own."""
     output = tmp_path / "new" / "out.mp4"
-    done = run(photo, clip, "-o", output, "--head", head, "--only", "lips")
+    done = run(photo, clip, "-o", output, "--head", saved_head, "--only", "lips")
     assert done.exit_code == 0, done.output
     assert done.output.splitlines() == [f"Video: {output} (4 frames, 0.2 s)"]
     shown, still = decoded(output), np.asarray(Image.open(photo))[:300, :250].astype(int)
@@ -89,12 +80,12 @@ def test_what_cannot_be_played_is_one_sentence(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_files_that_are_none(photo: Path, clip: Path, head: Path, tmp_path: Path) -> None:
+def test_files_that_are_none(photo: Path, clip: Path, saved_head: Path, tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "grey").save(tmp_path / "nobody.png")
     (tmp_path / "broken.png").write_bytes(photo.read_bytes()[:300])
     (tmp_path / "empty.csv").write_text(clip.read_text().splitlines()[0])
     for picture, motion in (("nobody.png", clip), ("broken.png", clip), (photo, "empty.csv"), (photo, "gone.csv")):
-        done = run(tmp_path / picture, tmp_path / motion, "-o", tmp_path / "out.mp4", "--head", head)
+        done = run(tmp_path / picture, tmp_path / motion, "-o", tmp_path / "out.mp4", "--head", saved_head)
         assert done.exit_code == 1
         assert done.output.startswith("Error: ")
         assert len(done.output.splitlines()) == 1
