@@ -1,0 +1,157 @@
+"""One synthetic photo with its labels, drawn from a seed and an index."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from face3d.synth.anatomy import anatomy
+from face3d.synth.background import background
+from face3d.synth.camera import View, view
+from face3d.synth.classes import INDEX
+from face3d.synth.clothing import NECK_BASE, clothing
+from face3d.synth.faults import with_faults
+from face3d.synth.glasses import SHARE as GLASSES
+from face3d.synth.glasses import glasses
+from face3d.synth.hair import Haircut, beard, hair, haircut
+from face3d.synth.headwear import EARRINGS, HATS, earrings, hat
+from face3d.synth.light import Lighting, exposed, lighting
+from face3d.synth.occluders import SHARE as OCCLUDERS
+from face3d.synth.occluders import occluder
+from face3d.synth.people import Person, person
+from face3d.synth.pieces import Piece
+from face3d.synth.scene import Scene
+from face3d.synth.skin import Complexion, complexion
+from renderers import Camera
+
+SUPERSAMPLE = 1.5
+"""Samples along each side of a pixel."""
+HIDDEN = 0.006
+"""Metres by which something must lie before a landmark to hide it."""
+FACE = tuple(range(INDEX["skin"], INDEX["mouth"]))
+COVERING = tuple(INDEX[name] for name in ("hair", "glasses", "hat", "earring", "cloth", "occluder"))
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticPhoto:
+    """A picture of one person, and all that is true of it.
+
+    Attributes:
+        linear: the picture before a camera's faults, linear.
+        landmarks: x and y of the dense landmarks in pixels: MediaPipe's 478, then the edges of the upper and the lower
+            row of teeth, each from the person's right to left.
+        points: the same in the world, metres.
+        visible: whether each landmark lies in the picture with nothing before it.
+        depth: camera z in metres at pixel centres, 0 on the background.
+        normals: unit normals in the world, 0 on the background and on hair.
+        classes: of CLASSES, at pixel centres.
+        view: the camera, and how it sees the skull.
+        person: the head and what it does.
+        light: that falls on it.
+        random: what is left of its chances, for faults.
+    """
+
+    linear: Float[np.ndarray, "size size 3"]
+    landmarks: Float[np.ndarray, "landmark 2"]
+    points: Float[np.ndarray, "landmark 3"]
+    visible: Bool[np.ndarray, " landmark"]
+    depth: Float[np.ndarray, "size size"]
+    normals: Float[np.ndarray, "size size 3"]
+    classes: UInt8[np.ndarray, "size size"]
+    view: View
+    person: Person
+    light: Lighting
+    seed: tuple[int, int]
+
+    def pixels(self) -> UInt8[np.ndarray, "size size 3"]:
+        """As a camera and a file leave it: sRGB."""
+        return with_faults(np.random.default_rng([*self.seed, 1]), self.linear)
+
+
+def synthetic_photo(seed: int, index: int, size: int = 256) -> SyntheticPhoto:
+    """The same photo whenever seed and index are the same; others are independent of it."""
+    random = np.random.default_rng([seed, index])
+    who = person(random)
+    points = anatomy().landmarks(who.vertices)
+    seen = view(random, who, points, size)
+    light = lighting(random, (seen.eye - points.mean(0)) / np.linalg.norm(seen.eye - points.mean(0)))
+    cut = haircut(random)
+    colours = complexion(random, cut.edge)
+    pieces, lens = _worn(random, who, points, seen, cut, colours)
+    scene = Scene(who.vertices, colours, pieces, seen.camera.scaled(SUPERSAMPLE))
+    radiance = scene.radiance(random, light, seen.eye)
+    classes = scene.classes
+    if lens is not None:
+        radiance, classes = scene.behind(lens, light, seen.eye, radiance)
+    behind = torch.from_numpy(background(random, size))
+    at = ((np.arange(size) + 0.5) * SUPERSAMPLE).astype(int)
+    at = np.ix_(at, at)
+    picture = _averaged(radiance, scene.covered, behind * (light.exposure / 0.25), np.isin(classes[at], FACE), light.exposure)
+    landmarks = seen.camera.project(torch.from_numpy(points)).numpy()
+    return SyntheticPhoto(
+        linear=picture,
+        landmarks=landmarks,
+        points=points,
+        visible=_visible(seen.camera, points, landmarks, scene.depth, classes),
+        depth=scene.depth[at],
+        normals=scene.normals[at],
+        classes=classes[at],
+        view=seen,
+        person=who,
+        light=light,
+        seed=(seed, index),
+    )
+
+
+def _worn(
+    random: np.random.Generator, who: Person, points: np.ndarray, seen: View, cut: Haircut, colours: Complexion
+) -> tuple[list[Piece], Piece | None]:
+    """Everything but the head itself, and the lenses of glasses."""
+    known = anatomy()
+    neck = known.model.regions["neck"].numpy()
+    base = who.vertices[neck & (known.model.mean[:, 1].numpy() < NECK_BASE + 0.02)]
+    pieces = clothing(random, colours.skin, float(np.abs(base[:, 0]).max()))
+    below, lens = np.inf, None
+    if random.uniform() < HATS:
+        covering, below = hat(random, who.at_rest(who.vertices))
+        turned = who.posed(covering.vertices).astype(np.float32), (covering.normals @ who.rotation.T).astype(np.float32)
+        pieces.append(replace(covering, vertices=turned[0], normals=turned[1]))
+    locks = hair(random, cut, colours.hair, who, seen.eye, below)
+    pieces += [each for each in (locks, beard(random, colours.bearded, colours.hair, who.vertices, seen.eye)) if each]
+    if random.uniform() < GLASSES:
+        frame, lens = glasses(random, points, who.rotation.T)
+        pieces.append(frame)
+    if random.uniform() < EARRINGS:
+        pieces.append(earrings(random, who.vertices))
+    if random.uniform() < OCCLUDERS:
+        pieces.append(occluder(random, points, seen.eye, colours.skin))
+    return pieces, lens
+
+
+def _averaged(
+    radiance: Float[Tensor, "height width 3"],
+    covered: Bool[np.ndarray, "height width"],
+    behind: Float[Tensor, "size size 3"],
+    face: Bool[np.ndarray, "size size"],
+    exposure: float,
+) -> Float[np.ndarray, "size size 3"]:
+    """Samples over each pixel as one, exposed for the face, before the background."""
+    layers = np.concatenate([radiance.numpy(), covered[..., None].astype(np.float32)], -1)
+    pixels = torch.from_numpy(cv2.resize(layers, behind.shape[:2], interpolation=cv2.INTER_AREA))
+    return exposed(pixels[..., :3], (1 - pixels[..., 3:]) * behind, torch.from_numpy(face), exposure).numpy()
+
+
+def _visible(
+    camera: Camera, points: np.ndarray, landmarks: np.ndarray, depth: np.ndarray, classes: np.ndarray
+) -> Bool[np.ndarray, " landmark"]:
+    size = camera.resolution[0]
+    inside = ((landmarks >= 0) & (landmarks < size)).all(1)
+    x, y = np.clip(landmarks * SUPERSAMPLE, 0, len(depth) - 1).astype(int).T
+    own = camera.view(torch.from_numpy(points)).numpy()[:, 2]
+    hidden = (depth[y, x] > 0) & (own > depth[y, x] + HIDDEN)
+    hidden |= np.isin(classes[y, x], COVERING)
+    hidden[478:] |= classes[y, x][478:] != INDEX["mouth"]
+    return inside & ~hidden
