@@ -16,9 +16,9 @@ from morphable import MorphableModel, on_surface
 from morphable.appearance import default_textures
 from renderers import Camera, rasterize, vertex_normals
 
-TEXELS = 384
+TEXELS = 320
 """Texels a side of the skin on the sheet."""
-CLASS_TEXELS = 1024
+CLASS_TEXELS = 512
 SMALL = TEXELS // 4
 """Texels a side of the other parts' textures, in a column beside the skin: eyes, teeth, tongue."""
 LASHES = "lashes"
@@ -45,7 +45,8 @@ class Anatomy:
         sheet: default linear colours of the sheet.
         iris: what the sheet's eye gains for a unit of the iris' colour.
         occlusion: share of the sky that each vertex of the average head sees.
-        hairline: over the skin's texture, how far inside of the scalp a texel lies, in texture coordinates.
+        hairline, fine_hairline: over the skin's texture and the map of classes, how far inside of the scalp a texel
+            lies, in texture coordinates.
         masks: name → soft mask over the skin's texture, (TEXELS, TEXELS), in [0, 1].
         points: MediaPipe's landmarks in the skin's texture coordinates.
         teeth: vertices along the edges of the upper and the lower row, from the person's right to left.
@@ -63,6 +64,7 @@ class Anatomy:
     iris: Float[np.ndarray, "height width"]
     occlusion: Float[np.ndarray, " vertex"]
     hairline: Float[np.ndarray, "height width"]
+    fine_hairline: Float[np.ndarray, "fine_height fine_width"]
     masks: dict[str, Float[np.ndarray, "height width"]]
     points: Float[np.ndarray, "478 2"]
     teeth: Int[np.ndarray, "2 8"]
@@ -82,6 +84,7 @@ def anatomy() -> Anatomy:
     corners = _corner_vertices(model)
     opaque = model.parts[LASHES].triangles.start
     triangles = model.uv_triangles[:opaque].int().numpy()
+    hairline = _hairline(model)
     sheet, iris, uv = _sheet(model)
     class_map = _class_map(model)
     teeth = np.stack([_teeth_edge(model, "teeth_upper", -1), _teeth_edge(model, "teeth_lower", 1)])
@@ -97,7 +100,8 @@ def anatomy() -> Anatomy:
         sheet=sheet,
         iris=iris,
         occlusion=_occlusion(model),
-        hairline=_hairline(model),
+        hairline=hairline,
+        fine_hairline=cv2.resize(hairline, (CLASS_TEXELS, CLASS_TEXELS)),
         masks=_masks(model),
         points=(in_texture * embedding.barycentric[..., None]).sum(1).numpy(),
         teeth=teeth,

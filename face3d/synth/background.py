@@ -7,8 +7,20 @@ from jaxtyping import Float
 from face3d.synth.skin import noise
 
 
+SHARP = 0.15
+"""Share of backgrounds in focus; the others are drawn at half the size."""
+
+
 def background(random: np.random.Generator, size: int) -> Float[np.ndarray, "size size 3"]:
     """Linear colours."""
+    if random.uniform() < SHARP:
+        return _drawn(random, size)
+    half = _drawn(random, size // 2)
+    half = cv2.GaussianBlur(half, (0, 0), np.exp(random.uniform(np.log(0.4), np.log(5))))
+    return cv2.resize(half, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def _drawn(random: np.random.Generator, size: int) -> Float[np.ndarray, "size size 3"]:
     first, second = (0.8 * muted(random) for _ in range(2))
     along = np.linspace(0, 1, size, dtype=np.float32)
     slope = along[:, None] * random.uniform(-1, 1) + along[None] * random.uniform(-1, 1)
@@ -17,11 +29,9 @@ def background(random: np.random.Generator, size: int) -> Float[np.ndarray, "siz
     if kind > 0.2:
         for _ in range(random.integers(2, 22)):
             _shape(random, picture)
-    if kind > 0.6:
+    if kind > 0.65:
         grain = noise(random, int(random.integers(0, 4)), size)[..., None]
         picture *= np.exp(random.uniform(0.1, 0.7) * grain * random.uniform(0.6, 1.2, 3)).astype(np.float32)
-    if random.uniform() < 0.85:
-        picture = cv2.GaussianBlur(picture, (0, 0), np.exp(random.uniform(np.log(0.5), np.log(9))))
     return picture.clip(0, 2)
 
 

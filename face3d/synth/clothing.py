@@ -80,7 +80,7 @@ def _pattern(random: np.random.Generator, mesh: Float[np.ndarray, "vertex 3"]) -
     first, second = 0.75 * muted(random), 0.75 * muted(random)
     kind = random.uniform()
     if kind < 0.6:
-        share = 0.15 * noise(random, 3)[: len(mesh) // 380 + 1].ravel()[: len(mesh)]
+        share = 0.15 * noise(random, 3).ravel()[: len(mesh)]
     elif kind < 0.8:
         share = (np.sin(mesh[:, 1] * random.uniform(150, 500)) > random.uniform(-0.5, 0.7)).astype(np.float32)
     else:

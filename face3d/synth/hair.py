@@ -10,6 +10,7 @@ from face3d.synth.anatomy import CENTRE, LATITUDES, LONGITUDES, TEXELS, Anatomy,
 from face3d.synth.people import Person
 from face3d.synth.pieces import Piece, unit
 
+BEARD_LOCKS = 1300
 ROOTS = 16000
 """Places on the whole skin from which locks may grow, evenly spread."""
 STEPS = {"buzz": 2, "short": 5, "side": 6, "back": 7, "long": 10, "afro": 6}
@@ -61,7 +62,7 @@ def haircut(random: np.random.Generator) -> Haircut:
         style=style,
         edge=np.inf if style == "none" else random.normal(-0.008, 0.012),
         length=length,
-        locks=int(random.uniform(0.75, 1.0) * (3400 if style in ("buzz", "afro") else 2600)),
+        locks=int(random.uniform(0.75, 1.0) * (2800 if style in ("buzz", "afro") else 2100)),
         curl=random.uniform(0.004, 0.012) if style == "afro" else min(curl, 0.15 * length),
         volume=random.uniform(0.004, 0.028) if length > 0.03 else random.uniform(0.001, 0.005),
         parting=random.choice([0.0, 0.03, -0.03]) + random.normal(0, 0.008),
@@ -81,18 +82,18 @@ def hair(
     """Someone's hair, seen from `eye`; only what grows below a height (metres, of the head at rest), if given."""
     if cut.style == "none":
         return None
-    vertices = who.at_rest(who.vertices)
-    roots, normals, inside = _roots(vertices, np.arange(len(skin_places().triangle)), skin_places().hairline)
-    temples = 0.02 * random.uniform(-0.3, 1.0) * np.clip(np.abs(roots[:, 0]) / 0.05 - 0.4, 0, 1) * (roots[:, 2] > 0.03)
-    ragged = random.normal(0, 0.006, len(inside))
-    growing = np.nonzero((inside - temples + ragged > cut.edge) & (roots[:, 1] < below))[0]
+    vertices, places = who.at_rest(who.vertices), skin_places()
+    x, y, z = places.average.T
+    temples = 0.02 * random.uniform(-0.3, 1.0) * np.clip(np.abs(x) / 0.05 - 0.4, 0, 1) * (z > 0.03)
+    ragged = random.normal(0, 0.006, len(temples))
+    growing = np.nonzero((places.hairline - temples + ragged > cut.edge) & (y < below))[0]
     if len(growing) < 50:
         return None
-    chosen = random.choice(growing, min(cut.locks, len(growing)), replace=False)
-    roots, normals = roots[chosen], normals[chosen]
+    chosen = random.permutation(growing)[: cut.locks]
+    roots, normals = _roots(vertices, chosen)
     weight = who.rotation.T @ np.array([0.0, -1.6, 0.0])
     paths = who.posed(_grown(random, cut, roots, normals, _Skull(vertices), weight))
-    width = random.uniform(0.0022, 0.0032) if cut.style != "buzz" else 0.0013
+    width = random.uniform(0.0024, 0.0036) if cut.style != "buzz" else 0.0013
     return _ribbons(random, paths, width, colour, eye, "hair")
 
 
@@ -110,8 +111,8 @@ def beard(
     kind = random.choice(3, p=(0.6, 0.2, 0.2))
     share = places.beard * (kind != 1) + places.moustache * (kind != 2)
     growing = np.nonzero(random.uniform(0.25, 0.8, len(share)) < share)[0]
-    chosen = random.choice(growing, min(1600, len(growing)), replace=False)
-    roots, normals, _ = _roots(vertices, chosen, places.hairline)
+    chosen = random.permutation(growing)[:BEARD_LOCKS]
+    roots, normals = _roots(vertices, chosen)
     length = random.uniform(0.005, 0.012) if fullness < 0.85 else random.uniform(0.012, 0.05)
     reach = length * random.uniform(0.6, 1.1, len(roots))[:, None] / 4
     reach = reach * np.where(places.moustache[chosen] > 0.5, min(1.0, 0.011 / length), 1.0)[:, None]
@@ -127,13 +128,14 @@ def beard(
 
 @dataclass(frozen=True, eq=False)
 class _Places:
-    """Places on the skin, spread evenly over the average head."""
+    """Places on the skin, spread evenly over the average head, where they are at `average`."""
 
     triangle: Int[np.ndarray, "place 3"]
     barycentric: Float[np.ndarray, "place 3"]
     hairline: Float[np.ndarray, " place"]
     beard: Float[np.ndarray, " place"]
     moustache: Float[np.ndarray, " place"]
+    average: Float[np.ndarray, "place 3"]
 
 
 @cache
@@ -153,18 +155,17 @@ def skin_places() -> _Places:
     uv = (model.uv.numpy()[model.uv_triangles[span].numpy()[chosen]] * barycentric[..., None]).sum(1)
     x, y = np.clip(uv * TEXELS, 0, TEXELS - 1).astype(int).T
     at = {name: known.masks[name][y, x] for name in ("beard", "moustache")}
-    return _Places(triangles[chosen], barycentric, known.hairline[y, x], at["beard"], at["moustache"])
+    average = (corners[chosen] * barycentric[..., None]).sum(1)
+    return _Places(triangles[chosen], barycentric, known.hairline[y, x], at["beard"], at["moustache"], average)
 
 
-def _roots(
-    vertices: np.ndarray, chosen: Int[np.ndarray, " lock"], hairline: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places, outward normals and depth inside of the scalp."""
+def _roots(vertices: np.ndarray, chosen: Int[np.ndarray, " lock"]) -> tuple[np.ndarray, np.ndarray]:
+    """Places on a head, and outward normals."""
     places = skin_places()
-    corners = vertices[places.triangle[chosen]]
-    place = (corners * places.barycentric[chosen][..., None]).sum(1)
-    normal = unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
-    return place, normal, hairline[chosen]
+    a, b, c = (vertices[places.triangle[chosen, k]] for k in range(3))
+    weights = places.barycentric[chosen]
+    place = a * weights[:, :1] + b * weights[:, 1:2] + c * weights[:, 2:]
+    return place.astype(np.float32), unit(np.cross(b - a, c - a)).astype(np.float32)
 
 
 class _Skull:
@@ -277,18 +278,20 @@ def _ribbons(
 ) -> Piece:
     """Locks as ribbons that face the eye, thinner at their ends, each with edges of its own shades."""
     count, points = paths.shape[:2]
-    tangent = unit(np.gradient(paths, axis=1))
-    across = unit(np.cross(tangent, eye - paths))
+    tangent = np.diff(paths, axis=1, append=2 * paths[:, -1:] - paths[:, -2:-1])
+    tangent /= np.sqrt((tangent * tangent).sum(-1, keepdims=True)) + 1e-9
+    across = unit(np.cross(tangent, eye - paths).astype(np.float32))
     share = np.linspace(0, 1, points, dtype=np.float32)
-    half = 0.5 * width * (1 - 0.85 * share**2)[None, :, None] * random.uniform(0.6, 1.3, (count, 1, 1))
+    half = 0.5 * width * (1 - 0.85 * share**2)[None, :, None] * random.uniform(0.6, 1.3, (count, 1, 1)).astype(np.float32)
     vertices = np.stack([paths - half * across, paths + half * across], 2).reshape(-1, 3).astype(np.float32)
     at = np.arange(count * points).reshape(count, points) * 2
     a, b = at[:, :-1], at[:, 1:]
-    triangles = np.stack([a, a + 1, b, a + 1, b + 1, b], -1).reshape(-1, 3)
-    lightness = np.exp(random.normal(0, 0.22, (count, 1, 1)) + random.normal(0, 0.18, (count, 1, 2)))
+    triangles = np.stack([a, a + 1, b, a + 1, b + 1, b], -1).reshape(-1, 3).astype(np.int32)
+    normal = random.standard_normal((count, 1, 3), dtype=np.float32)
+    lightness = np.exp(0.22 * normal[..., :1] + 0.18 * normal[..., 1:])
     ends = 1 + random.uniform(-0.1, 0.5) * share[None, :, None]
     shades = (lightness * ends).reshape(-1, 1) * colour
     rooted = np.clip(0.35 + 1.4 * share, 0, 1) if name == "hair" else np.clip(0.6 + share, 0, 1)
     openness = np.repeat(np.broadcast_to(rooted, (count, points)).ravel(), 2).astype(np.float32)
     tangents = np.repeat(tangent.reshape(-1, 3), 2, 0).astype(np.float32)
-    return Piece(vertices, triangles, tangents, shades.astype(np.float32), name, 0.5, openness)
+    return Piece(vertices, triangles, tangents, shades.astype(np.float32), name, 0.5, openness, strip=2 * (points - 1))

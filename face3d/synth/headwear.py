@@ -50,7 +50,7 @@ def hat(
         parts.append(_visor(random, place[-1], phi, around_head=kind == "brim"))
     mesh, triangles, normals = joined(parts)
     colour = 0.7 * muted(random)
-    texture = np.exp(0.15 * noise(random, 2)[: len(mesh) // 380 + 1].ravel()[: len(mesh)])[:, None]
+    texture = np.exp(0.15 * noise(random, 2).ravel()[: len(mesh)])[:, None]
     return Piece(mesh, triangles, normals, (colour * texture).astype(np.float32), "hat", 0.05), back
 
 

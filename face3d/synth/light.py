@@ -1,4 +1,4 @@
-"""Light, and how skin, hair and things return it."""
+"""The light of a photo, and its exposure."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from face3d.synth.anatomy import from_afar
-from renderers import rasterize, spherical_harmonics_basis, spherical_harmonics_shade
-
-SHADOW_SIZE = 256
-SHADOW_BIAS = 0.004
-"""Metres by which a surface may lie behind what the lamp sees first and still be lit."""
-SHADOW_TAPS = 3
-SCATTERING = (0.32, 0.14, 0.09)
-"""How far light of each colour wraps around skin beyond the terminator, as scattering below the surface lets it."""
-HAIR_WRAP = 0.35
-
+from renderers import spherical_harmonics_basis
 
 @dataclass(frozen=True, eq=False)
 class Lamp:
@@ -59,91 +49,19 @@ def lighting(random: np.random.Generator, ahead: Float[np.ndarray, "3"]) -> Ligh
     return Lighting(sky, tuple(lamps), float(np.exp(random.normal(np.log(0.25), 0.55))))
 
 
-def shadow(
-    random: np.random.Generator,
-    lamp: Lamp,
-    vertices: Float[Tensor, "vertex 3"],
-    triangles: Float[Tensor, "triangle 3"],
-    points: Float[Tensor, "point 3"],
-) -> Float[Tensor, " point"]:
-    """Share of the lamp's light that reaches the points, from 0 to 1: a shadow map, looked up about each point."""
-    camera = from_afar(lamp.towards.numpy(), SHADOW_SIZE)
-    depth = rasterize(camera.clip(vertices[None]), triangles, camera.resolution).depth[0].flatten()
-    place = camera.project(points)
-    limit = camera.view(points)[:, 2] - SHADOW_BIAS
-    spread = (0.6 + lamp.softness * SHADOW_SIZE) * torch.from_numpy(
-        random.standard_normal((SHADOW_TAPS, len(points), 2), dtype=np.float32)
-    )
-    cell = (place + spread).long().clamp_(0, SHADOW_SIZE - 1)
-    nearest = depth[cell[..., 1] * SHADOW_SIZE + cell[..., 0]]
-    return ((nearest == 0) | (nearest > limit)).float().mean(0)
-
-
-def skin_radiance(
-    light: Lighting,
-    albedo: Float[Tensor, "point 3"],
-    gloss: Float[Tensor, " point"],
-    normals: Float[Tensor, "point 3"],
-    openness: Float[Tensor, " point"],
-    towards_eye: Float[Tensor, "point 3"],
-    lit: Float[Tensor, " point"],
-) -> Float[Tensor, "point 3"]:
-    """Radiance of skin and things: a diffuse part that wraps, and Blinn-Phong highlights with Schlick's Fresnel term."""
-    open_ = openness[:, None]
-    radiance = albedo * spherical_harmonics_shade(normals, light.sky) * open_ ** (1.2 - 0.5 * albedo)
-    wrap = torch.tensor(SCATTERING)
-    facing = (normals * towards_eye).sum(-1)
-    grazing = (1 - facing.clamp(0, 1)) ** 5
-    for index, lamp in enumerate(light.lamps):
-        reach = lit if index == 0 else open_[:, 0]
-        cosine = normals @ lamp.towards
-        diffuse = ((cosine[:, None] + wrap) / (1 + wrap)).clamp(min=0) * (0.15 + 0.85 * open_)
-        half = torch.nn.functional.normalize(towards_eye + lamp.towards, dim=-1)
-        angle = (normals * half).sum(-1).clamp(min=1e-4)
-        highlight = gloss * (0.10 * angle**18 + 0.22 * angle**70) * (1 + 3 * grazing) * (cosine > 0)
-        radiance = radiance + lamp.radiance * (albedo * diffuse + highlight[:, None]) * reach[:, None]
-    mirrored = 2 * facing[:, None] * normals - towards_eye
-    sheen = (gloss * (0.03 + 0.25 * grazing) * openness)[:, None]
-    return radiance + sheen * spherical_harmonics_shade(mirrored, light.sky).clamp(min=0)
-
-
-def fibre_radiance(
-    light: Lighting,
-    albedo: Float[Tensor, "point 3"],
-    tangents: Float[Tensor, "point 3"],
-    outwards: Float[Tensor, "point 3"],
-    openness: Float[Tensor, " point"],
-    towards_eye: Float[Tensor, "point 3"],
-    lit: Float[Tensor, " point"],
-    shine: float,
-) -> Float[Tensor, "point 3"]:
-    """Radiance of hair (Kajiya & Kay 1989), shaded besides by the direction in which the head's side of it looks."""
-    open_ = openness[:, None]
-    radiance = albedo * spherical_harmonics_shade(outwards, light.sky).clamp(min=0) * open_
-    for index, lamp in enumerate(light.lamps):
-        reach = lit if index == 0 else openness
-        along = tangents @ lamp.towards
-        side = ((outwards @ lamp.towards + HAIR_WRAP) / (1 + HAIR_WRAP)).clamp(0, 1)
-        diffuse = (1 - along**2).clamp(min=0).sqrt() * side * openness
-        half = torch.nn.functional.normalize(towards_eye + lamp.towards, dim=-1)
-        across = (1 - (tangents * half).sum(-1) ** 2).clamp(min=1e-4).sqrt()
-        glint = across**60 * side * openness
-        colour = albedo * (0.35 + 2.0 * glint[:, None] * shine) + 0.06 * shine * glint[:, None]
-        radiance = radiance + lamp.radiance * (albedo * diffuse[:, None] * 0.8 + colour * glint[:, None]) * reach[:, None]
-    return radiance
-
-
 def exposed(
-    radiance: Float[Tensor, "height width 3"],
-    behind: Float[Tensor, "height width 3"],
-    face: Bool[Tensor, "height width"],
+    radiance: Float[np.ndarray, "height width 3"],
+    behind: Float[np.ndarray, "height width 3"],
+    face: Bool[np.ndarray, "height width"],
     exposure: float,
-) -> Float[Tensor, "height width 3"]:
+) -> Float[np.ndarray, "height width 3"]:
     """The picture so that its face's mean luminance is what the exposure says, with film's soft shoulder; what is
     behind is added as it is."""
     luminance = radiance[face].mean() if face.any() else radiance.mean()
-    scaled = radiance * (exposure / luminance.clamp(min=1e-4)) + behind
-    return torch.where(scaled < 0.6, scaled, 0.6 + 0.4 * (1 - torch.exp((0.6 - scaled) / 0.4)))
+    scaled = radiance * np.float32(exposure / max(float(luminance), 1e-4)) + behind.astype(np.float32)
+    bright = scaled > 0.6
+    scaled[bright] = 0.6 + 0.4 * (1 - np.exp((0.6 - scaled[bright]) / 0.4))
+    return scaled
 
 
 def _tinted(random: np.random.Generator, strength: float) -> Float[np.ndarray, "3"]:

@@ -44,7 +44,7 @@ def _across(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mottled(random: np.random.Generator, count: int) -> np.ndarray:
-    return np.exp(0.1 * noise(random, 3)[: count // 380 + 1].ravel()[:count])[:, None]
+    return np.exp(0.1 * noise(random, 3).ravel()[:count])[:, None]
 
 
 def _hand(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

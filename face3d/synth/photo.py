@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor
 
 from face3d.synth.anatomy import anatomy
 from face3d.synth.background import background
@@ -23,11 +22,11 @@ from face3d.synth.occluders import SHARE as OCCLUDERS
 from face3d.synth.occluders import occluder
 from face3d.synth.people import Person, person
 from face3d.synth.pieces import Piece
-from face3d.synth.scene import Scene
+from face3d.synth.scene import Samples, drawn
 from face3d.synth.skin import Complexion, complexion
 from renderers import Camera
 
-SUPERSAMPLE = 1.5
+SUPERSAMPLE = 1.25
 """Samples along each side of a pixel."""
 HIDDEN = 0.006
 """Metres by which something must lie before a landmark to hide it."""
@@ -74,31 +73,28 @@ class SyntheticPhoto:
 def synthetic_photo(seed: int, index: int, size: int = 256) -> SyntheticPhoto:
     """The same photo whenever seed and index are the same; others are independent of it."""
     random = np.random.default_rng([seed, index])
-    who = person(random)
+    who = person(seed, index)
     points = anatomy().landmarks(who.vertices)
     seen = view(random, who, points, size)
     light = lighting(random, (seen.eye - points.mean(0)) / np.linalg.norm(seen.eye - points.mean(0)))
     cut = haircut(random)
     colours = complexion(random, cut.edge)
     pieces, lens = _worn(random, who, points, seen, cut, colours)
-    scene = Scene(who.vertices, colours, pieces, seen.camera.scaled(SUPERSAMPLE))
-    radiance = scene.radiance(random, light, seen.eye)
-    classes = scene.classes
-    if lens is not None:
-        radiance, classes = scene.behind(lens, light, seen.eye, radiance)
-    behind = torch.from_numpy(background(random, size))
+    grain = int(random.integers(2**31))
+    samples = drawn(who.vertices, colours, pieces, lens, light, seen.camera.scaled(SUPERSAMPLE), grain)
     at = ((np.arange(size) + 0.5) * SUPERSAMPLE).astype(int)
     at = np.ix_(at, at)
-    picture = _averaged(radiance, scene.covered, behind * (light.exposure / 0.25), np.isin(classes[at], FACE), light.exposure)
+    behind = background(random, size) * (light.exposure / 0.25)
+    picture = _averaged(samples, behind, np.isin(samples.classes[at], FACE), light.exposure)
     landmarks = seen.camera.project(torch.from_numpy(points)).numpy()
     return SyntheticPhoto(
         linear=picture,
         landmarks=landmarks,
         points=points,
-        visible=_visible(seen.camera, points, landmarks, scene.depth, classes),
-        depth=scene.depth[at],
-        normals=scene.normals[at],
-        classes=classes[at],
+        visible=_visible(seen.camera, points, landmarks, samples),
+        depth=samples.depth[at],
+        normals=samples.normals[at],
+        classes=samples.classes[at],
         view=seen,
         person=who,
         light=light,
@@ -132,21 +128,19 @@ def _worn(
 
 
 def _averaged(
-    radiance: Float[Tensor, "height width 3"],
-    covered: Bool[np.ndarray, "height width"],
-    behind: Float[Tensor, "size size 3"],
-    face: Bool[np.ndarray, "size size"],
-    exposure: float,
+    samples: Samples, behind: Float[np.ndarray, "size size 3"], face: Bool[np.ndarray, "size size"], exposure: float
 ) -> Float[np.ndarray, "size size 3"]:
     """Samples over each pixel as one, exposed for the face, before the background."""
-    layers = np.concatenate([radiance.numpy(), covered[..., None].astype(np.float32)], -1)
-    pixels = torch.from_numpy(cv2.resize(layers, behind.shape[:2], interpolation=cv2.INTER_AREA))
-    return exposed(pixels[..., :3], (1 - pixels[..., 3:]) * behind, torch.from_numpy(face), exposure).numpy()
+    size = behind.shape[:2]
+    pixels = cv2.resize(samples.radiance, size, interpolation=cv2.INTER_AREA)
+    open_ = 1 - cv2.resize(samples.covered.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return exposed(pixels, open_[..., None] * behind, face, exposure)
 
 
 def _visible(
-    camera: Camera, points: np.ndarray, landmarks: np.ndarray, depth: np.ndarray, classes: np.ndarray
+    camera: Camera, points: np.ndarray, landmarks: np.ndarray, samples: Samples
 ) -> Bool[np.ndarray, " landmark"]:
+    depth, classes = samples.depth, samples.classes
     size = camera.resolution[0]
     inside = ((landmarks >= 0) & (landmarks < size)).all(1)
     x, y = np.clip(landmarks * SUPERSAMPLE, 0, len(depth) - 1).astype(int).T

@@ -22,6 +22,7 @@ class Piece:
         gloss: how strongly it shines.
         openness: share of the sky that each vertex sees.
         opacity: 1, or less for what is drawn over all else that lies behind it.
+        strip: triangles of each lock, where the piece is locks of hair; else 0.
     """
 
     vertices: Float[np.ndarray, "vertex 3"]
@@ -32,6 +33,7 @@ class Piece:
     gloss: float = 0.1
     openness: Float[np.ndarray, " vertex"] | None = None
     opacity: float = 1.0
+    strip: int = 0
 
     @property
     def index(self) -> int:
@@ -57,7 +59,7 @@ def normals_of(vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarra
 
 
 def unit(vectors: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-9)
 
 
 def tube(

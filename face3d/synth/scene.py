@@ -1,134 +1,148 @@
-"""A head and what it wears before a camera: which sample sees what, and how bright it is."""
+"""A head and what it wears before a camera: what each sample sees, and how bright it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+import warp as wp
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from face3d.synth.anatomy import CENTRE, CLASS_TEXELS, SMALL, TEXELS, anatomy
+from face3d.synth import shading
+from face3d.synth.anatomy import CENTRE, SMALL, TEXELS, anatomy, from_afar
 from face3d.synth.classes import INDEX
-from face3d.synth.light import Lighting, fibre_radiance, shadow, skin_radiance
+from face3d.synth.light import Lighting
 from face3d.synth.pieces import Piece
 from face3d.synth.skin import Complexion
-from renderers import Camera, Fragments, interpolate, rasterize, vertex_normals
+from renderers import Camera, interpolate, rasterize, vertex_normals
+from renderers.lighting import COSINE_LOBE
 
-FIBRES = (INDEX["hair"], INDEX["beard"])
-FIBRE_SHINE = 0.5
+SHADOW_SIZE = 256
 
 
-class Scene:
+@dataclass(frozen=True, eq=False)
+class Samples:
     """What each sample of a picture sees.
 
     Attributes:
-        classes: of samples.
+        radiance: linear, 0 on the background.
         covered: whether there is anything.
         depth: camera z, 0 on the background.
-        normals: unit normals in the world; 0 on the background and on fibres.
+        normals: unit normals in the world, 0 on the background and on hair.
+        classes: of CLASSES.
     """
 
-    def __init__(
-        self,
-        head: Float[np.ndarray, "vertex 3"],
-        colours: Complexion,
-        pieces: Sequence[Piece],
-        camera: Camera,
-    ) -> None:
-        known = anatomy()
-        self._camera = camera
-        lists = [known.triangles] + [p.triangles for p in pieces]
-        meshes = [head[known.corner_vertices]] + [p.vertices for p in pieces]
-        starts = np.cumsum([0] + [len(m) for m in meshes[:-1]])
-        self._vertices = torch.from_numpy(np.concatenate(meshes, dtype=np.float32))
-        shifted = [triangles + start for triangles, start in zip(lists, starts, strict=True)]
-        self._triangles = torch.from_numpy(np.concatenate(shifted).astype(np.int32))
-        attributes = np.concatenate([_head_attributes(head)] + [_attributes(p) for p in pieces], dtype=np.float32)
-        fragments = rasterize(camera.clip(self._vertices[None]), self._triangles, camera.resolution)
-        values = interpolate(torch.from_numpy(attributes), fragments, self._triangles)[0].flatten(0, 1)
-        self._seen = (fragments.triangle.flatten() >= 0).nonzero()[:, 0]
-        values = values[self._seen]
-        triangle = fragments.triangle.flatten()[self._seen].long()
-        self._points = _unprojected(camera, fragments)[self._seen]
-        self._openness = values[:, 6].clamp(0, 1)
-        self._normals = torch.nn.functional.normalize(values[:, :3], dim=-1)
-        self._colour_samples(colours, pieces, triangle, values)
-        self.depth = fragments.depth[0].numpy()
-        self.covered = self.depth > 0
-        self.classes = self._spread(self._of_samples).numpy()
-        solid = self._normals.clone()
-        solid[self._fibre] = 0
-        self.normals = self._spread(solid).numpy()
+    radiance: Float[np.ndarray, "height width 3"]
+    covered: Bool[np.ndarray, "height width"]
+    depth: Float[np.ndarray, "height width"]
+    normals: Float[np.ndarray, "height width 3"]
+    classes: UInt8[np.ndarray, "height width"]
 
-    def radiance(self, random: np.random.Generator, light: Lighting, eye: np.ndarray) -> Float[Tensor, "height width 3"]:
-        """Linear, 0 on the background."""
-        towards = torch.nn.functional.normalize(torch.from_numpy(eye) - self._points, dim=-1)
-        lit = self._openness
-        if light.lamps:
-            lit = shadow(random, light.lamps[0], self._vertices, self._triangles, self._points)
-        colour = torch.empty_like(self._albedo)
-        at = self._solid
-        facing = (self._normals[at] * towards[at]).sum(-1, keepdim=True)
-        normals = torch.where((facing < 0) & self._two_sided[at, None], -self._normals[at], self._normals[at])
-        solid = (self._albedo[at], self._gloss[at], normals, self._openness[at], towards[at], lit[at])
-        colour[at] = skin_radiance(light, *solid)
-        at = self._fibre
-        outwards = torch.nn.functional.normalize(self._points[at] - torch.from_numpy(CENTRE), dim=-1)
-        fibres = (self._albedo[at], self._normals[at], outwards, self._openness[at], towards[at], lit[at])
-        colour[at] = fibre_radiance(light, *fibres, FIBRE_SHINE)
-        return self._spread(colour)
 
-    def behind(
-        self, lens: Piece, light: Lighting, eye: np.ndarray, radiance: Float[Tensor, "height width 3"]
-    ) -> tuple[Float[Tensor, "height width 3"], UInt8[np.ndarray, "height width"]]:
-        """The picture and its classes with lenses before it."""
-        triangles = torch.from_numpy(lens.triangles.astype(np.int32))
-        clip = self._camera.clip(torch.from_numpy(lens.vertices)[None])
-        fragments = rasterize(clip, triangles, self._camera.resolution)
-        depth = torch.from_numpy(self.depth)
-        nearer = (fragments.triangle[0] >= 0) & ((depth == 0) | (fragments.depth[0] < depth))
-        there = nearer.flatten().nonzero()[:, 0]
-        normals = interpolate(torch.from_numpy(lens.normals), fragments, triangles)[0].flatten(0, 1)[there]
-        towards = torch.nn.functional.normalize(
-            torch.from_numpy(eye) - _unprojected(self._camera, fragments)[there], dim=-1
-        )
-        ones = torch.ones(len(there))
-        tint = torch.from_numpy(lens.colour[0] * np.float32(lens.opacity)).expand(len(there), 3)
-        own = skin_radiance(light, tint, ones * lens.gloss, normals, ones, towards, ones)
-        picture = radiance.flatten(0, 1).clone()
-        picture[there] = (1 - lens.opacity) * picture[there] + own
-        classes = self.classes.copy()
-        if lens.opacity > 0.5:
-            classes.ravel()[there.numpy()] = lens.index
-        return picture.view(radiance.shape), classes
+def drawn(
+    head: Float[np.ndarray, "vertex 3"],
+    colours: Complexion,
+    pieces: Sequence[Piece],
+    lens: Piece | None,
+    light: Lighting,
+    camera: Camera,
+    seed: int,
+) -> Samples:
+    """A head in its colours, with pieces about it and a lens before it. The seed is that of the shadows' grain."""
+    known = anatomy()
+    lists = [known.triangles] + [p.triangles for p in pieces]
+    meshes = [head[known.corner_vertices]] + [p.vertices for p in pieces]
+    starts = np.cumsum([0] + [len(m) for m in meshes[:-1]])
+    shifted = [each.astype(np.int32) + np.int32(start) for each, start in zip(lists, starts, strict=True)]
+    triangles = torch.from_numpy(np.concatenate(shifted))
+    vertices = torch.from_numpy(np.concatenate(meshes, dtype=np.float32))[None]
+    attributes = np.concatenate([_head_attributes(head)] + [_attributes(p) for p in pieces], dtype=np.float32)
+    fragments = rasterize(camera.clip(vertices), triangles, camera.resolution)
+    values = interpolate(torch.from_numpy(attributes), fragments, triangles)
+    lit = _light(light, vertices, torch.from_numpy(np.concatenate(list(_casting(shifted, pieces)))), seed)
+    eye = _eye(camera)
+    height, width = camera.resolution
+    radiance, normals = torch.empty(height, width, 3), torch.empty(height, width, 3)
+    classes = torch.empty(height, width, dtype=torch.uint8)
+    seen = [wp.from_torch(fragments.triangle[0]), wp.from_torch(fragments.depth[0])]
+    result = [wp.from_torch(radiance, wp.vec3), wp.from_torch(normals, wp.vec3), wp.from_torch(classes)]
+    surface = _surface(colours, pieces)
+    inputs = [*seen, wp.from_torch(values[0]), surface, lit, eye, wp.vec3(*CENTRE.tolist()), width, *result]
+    wp.launch(shading.shade, (height, 1), inputs, device="cpu")
+    if lens is not None:
+        _put_before(lens, camera, seen[1], lit, eye, result)
+    depth = fragments.depth[0].numpy()
+    return Samples(radiance.numpy(), depth > 0, depth, normals.numpy(), classes.numpy())
 
-    def _colour_samples(
-        self, colours: Complexion, pieces: Sequence[Piece], triangle: Int[Tensor, " sample"], values: Tensor
-    ) -> None:
-        """Albedo, gloss and class: the head's from its sheet, of the rest from the pieces."""
-        known = anatomy()
-        counts = [len(known.triangles)] + [len(p.triangles) for p in pieces]
-        gloss = np.repeat([0.0] + [p.gloss for p in pieces], counts).astype(np.float32)
-        classes = np.concatenate([known.part_classes, np.repeat([p.index for p in pieces], counts[1:])])
-        self._of_samples = torch.from_numpy(classes.astype(np.uint8))[triangle]
-        self._albedo, self._gloss = values[:, 3:6].clone(), torch.from_numpy(gloss)[triangle]
-        self._two_sided = triangle >= counts[0]
-        head = (triangle < counts[0]).nonzero()[:, 0]
-        texels = _looked_up(colours.sheet, values[head, 3:5])
-        self._albedo[head], self._gloss[head] = texels[:, :3], texels[:, 3]
-        skin = (triangle < int((known.part_classes == 0).sum())).nonzero()[:, 0]
-        cell = (values[skin, 3:5] * torch.tensor([(TEXELS + SMALL) / TEXELS, 1.0]) * CLASS_TEXELS).long()
-        x, y = cell.clamp_(0, CLASS_TEXELS - 1).unbind(-1)
-        self._of_samples[skin] = torch.from_numpy(colours.classes)[y, x]
-        fibre = torch.isin(self._of_samples, torch.tensor(FIBRES, dtype=torch.uint8)) & self._two_sided
-        self._fibre, self._solid = fibre.nonzero()[:, 0], (~fibre).nonzero()[:, 0]
 
-    def _spread(self, values: Float[Tensor, "sample *channel"]) -> Float[Tensor, "height width *channel"]:
-        """Samples in their places, 0 elsewhere."""
-        height, width = self._camera.resolution
-        image = values.new_zeros(height * width, *values.shape[1:])
-        image[self._seen] = values
-        return image.view(height, width, *values.shape[1:])
+def _put_before(lens: Piece, camera: Camera, behind: Any, lit: Any, eye: Any, result: list[Any]) -> None:
+    triangles = torch.from_numpy(lens.triangles.astype(np.int32))
+    fragments = rasterize(camera.clip(torch.from_numpy(lens.vertices)[None]), triangles, camera.resolution)
+    normals = interpolate(torch.from_numpy(lens.normals), fragments, triangles)
+    seen = [wp.from_torch(fragments.triangle[0]), wp.from_torch(fragments.depth[0]), wp.from_torch(normals[0]), behind]
+    glass = [wp.vec3(*lens.colour[0].tolist()), lens.gloss, lens.opacity, lens.index]
+    inputs = [*seen, *glass, lit, eye, result[0], result[2]]
+    wp.launch(shading.shade_lens, camera.resolution, inputs, device="cpu")
+
+
+def _surface(colours: Complexion, pieces: Sequence[Piece]) -> Any:
+    known = anatomy()
+    counts = [len(known.triangles)] + [len(p.triangles) for p in pieces]
+    gloss = np.repeat([0.0] + [p.gloss for p in pieces], counts).astype(np.float32)
+    classes = np.concatenate([known.part_classes, np.repeat([p.index for p in pieces], counts[1:])]).astype(np.uint8)
+    surface = shading.Surface()
+    surface.classes, surface.gloss = _array(classes), _array(gloss)
+    surface.skin, surface.head = int((known.part_classes == 0).sum()), counts[0]
+    surface.sheet, surface.class_map = _array(colours.sheet), _array(colours.classes)
+    surface.sheet_to_map = (TEXELS + SMALL) / TEXELS
+    surface.first_fibre, surface.last_fibre = INDEX["hair"], INDEX["beard"]
+    return surface
+
+
+def _casting(lists: Sequence[np.ndarray], pieces: Sequence[Piece]) -> Iterator[np.ndarray]:
+    """The triangles that cast shadows: of locks of hair, every third."""
+    yield lists[0]
+    for piece, triangles in zip(pieces, lists[1:], strict=True):
+        yield triangles.reshape(-1, piece.strip, 3)[::3].reshape(-1, 3) if piece.strip else triangles
+
+
+def _light(
+    light: Lighting, vertices: Float[Tensor, "1 vertex 3"], triangles: Float[Tensor, "triangle 3"], seed: int
+) -> Any:
+    """The light for the kernel, with the shadow map of its first lamp."""
+    a0, a1, a2 = COSINE_LOBE
+    lobe = torch.tensor([a0] + [a1] * 3 + [a2] * 5)[:, None] / torch.pi
+    lit = shading.Light()
+    lit.sky = _array((light.sky * lobe).numpy(), wp.vec3)
+    lit.towards = _array(np.array([lamp.towards.numpy() for lamp in light.lamps], np.float32).reshape(-1, 3), wp.vec3)
+    lit.radiance = _array(np.array([lamp.radiance.numpy() for lamp in light.lamps], np.float32).reshape(-1, 3), wp.vec3)
+    lit.seed = seed
+    if not light.lamps:
+        lit.shadow = wp.zeros((0, 0), dtype=wp.float32, device="cpu")
+        return lit
+    camera = from_afar(light.lamps[0].towards.numpy(), SHADOW_SIZE)
+    lit.shadow = wp.from_torch(rasterize(camera.clip(vertices), triangles, camera.resolution).depth[0])
+    lit.shadow_rotation = wp.mat33(*camera.rotation.flatten().tolist())
+    lit.shadow_translation = wp.vec3(*camera.translation.tolist())
+    lit.shadow_focal = float(camera.focal[0])
+    lit.spread = 2.0 + 3.4 * light.lamps[0].softness * SHADOW_SIZE
+    return lit
+
+
+def _eye(camera: Camera) -> Any:
+    eye = shading.Eye()
+    eye.rotation = wp.mat33(*camera.rotation.flatten().tolist())
+    eye.translation = wp.vec3(*camera.translation.tolist())
+    eye.place = wp.vec3(*camera.position.tolist())
+    eye.focal = wp.vec2(*camera.focal.tolist())
+    eye.principal = wp.vec2(*camera.principal.tolist())
+    return eye
+
+
+def _array(values: np.ndarray, dtype: Any = None) -> Any:
+    return wp.from_torch(torch.from_numpy(np.ascontiguousarray(values)), dtype)
 
 
 def _head_attributes(head: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "corner 7"]:
@@ -143,19 +157,3 @@ def _attributes(piece: Piece) -> Float[np.ndarray, "vertex 7"]:
     """Normals, colours and openness."""
     openness = np.ones(len(piece.vertices), np.float32) if piece.openness is None else piece.openness
     return np.concatenate([piece.normals, piece.colour, openness[:, None]], 1)
-
-
-def _unprojected(camera: Camera, fragments: Fragments) -> Float[Tensor, "sample 3"]:
-    """The points in the world that samples see."""
-    height, width = camera.resolution
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    depth = fragments.depth[0]
-    across = (x - camera.principal[0]) / camera.focal[0] * depth
-    down = (y - camera.principal[1]) / camera.focal[1] * depth
-    return (torch.stack([across, down, depth], -1).flatten(0, 1) - camera.translation) @ camera.rotation
-
-
-def _looked_up(sheet: Float[np.ndarray, "height width 4"], uv: Float[Tensor, "sample 2"]) -> Float[Tensor, "sample 4"]:
-    planes = torch.from_numpy(sheet).permute(2, 0, 1)[None]
-    values = torch.nn.functional.grid_sample(planes, uv[None, None] * 2 - 1, align_corners=False)
-    return values[0, :, 0].T

@@ -99,8 +99,7 @@ def complexion(random: np.random.Generator, scalp: float) -> Complexion:
     classes = known.class_map.copy()
     _brows(random, albedo, classes, hair if random.uniform() < 0.75 else _hair_colour(random, kind), skin)
     if np.isfinite(scalp):
-        covered = cv2.resize(known.hairline, (CLASS_TEXELS, CLASS_TEXELS)) > scalp
-        classes[covered & (classes == INDEX["skin"])] = INDEX["hair"]
+        classes[(known.fine_hairline > scalp) & (classes == INDEX["skin"])] = INDEX["hair"]
     shine = 0.6 + 0.5 * (masks["nose"] + 0.5 * masks["forehead"] + 0.3 * masks["cheeks"]) + 0.12 * noise(random, 4)
     shine = random.uniform(0.1, 1.0) * shine + masks["lips"] * random.uniform(0, 1.2) + 1.5 * masks["socket"]
     sheet = np.empty((TEXELS, TEXELS + SMALL, 4), np.float32)
@@ -116,7 +115,12 @@ def absorbed(
     melanin: Float[np.ndarray, "*shape"], haemoglobin: Float[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape 3"]:
     """Linear albedo of skin with these amounts."""
-    return BASE * np.exp(-(melanin[..., None] * MELANIN + haemoglobin[..., None] * HAEMOGLOBIN))
+    albedo = np.empty((*melanin.shape, 3), np.float32)
+    for channel in range(3):
+        albedo[..., channel] = BASE[channel] * np.exp(
+            -MELANIN[channel] * melanin - HAEMOGLOBIN[channel] * haemoglobin
+        )
+    return albedo
 
 
 def noise(random: np.random.Generator, scale: int, size: int = TEXELS) -> Float[np.ndarray, "texel texel"]:
