@@ -6,7 +6,6 @@ from jaxtyping import Float
 
 from face3d.synth.skin import noise
 
-
 SHARP = 0.15
 """Share of backgrounds in focus; the others are drawn at half the size."""
 

@@ -12,7 +12,7 @@ from renderers import Camera
 
 DISTANCES = (0.25, 3.5)
 """Metres: an arm's length or less, to a telephoto lens."""
-SHARES = (0.36, 0.82)
+SHARES = (0.34, 0.68)
 """Of the picture's side, that of the box about the face's landmarks."""
 FLIP = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 """World axes to a camera's that looks along -z."""

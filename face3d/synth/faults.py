@@ -24,7 +24,7 @@ def with_faults(
     if random.uniform() < 0.55:
         quality = int(random.uniform(25, 96))
         coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+        pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(pixels)
 
 

@@ -282,7 +282,9 @@ def _ribbons(
     tangent /= np.sqrt((tangent * tangent).sum(-1, keepdims=True)) + 1e-9
     across = unit(np.cross(tangent, eye - paths).astype(np.float32))
     share = np.linspace(0, 1, points, dtype=np.float32)
-    half = 0.5 * width * (1 - 0.85 * share**2)[None, :, None] * random.uniform(0.6, 1.3, (count, 1, 1)).astype(np.float32)
+    half = (
+        0.5 * width * (1 - 0.85 * share**2)[None, :, None] * random.uniform(0.6, 1.3, (count, 1, 1)).astype(np.float32)
+    )
     vertices = np.stack([paths - half * across, paths + half * across], 2).reshape(-1, 3).astype(np.float32)
     at = np.arange(count * points).reshape(count, points) * 2
     a, b = at[:, :-1], at[:, 1:]

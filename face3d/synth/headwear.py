@@ -13,9 +13,7 @@ HATS, EARRINGS = 0.12, 0.12
 KINDS = ("beanie", "cap", "brim", "hood")
 
 
-def hat(
-    random: np.random.Generator, vertices: Float[np.ndarray, "vertex 3"]
-) -> tuple[Piece, float]:
+def hat(random: np.random.Generator, vertices: Float[np.ndarray, "vertex 3"]) -> tuple[Piece, float]:
     """A hat on a head, and the height (metres, in the world) of its edge at the back, below which hair shows."""
     kind = str(random.choice(KINDS, p=(0.35, 0.3, 0.15, 0.2)))
     front, back = {
@@ -27,7 +25,6 @@ def hat(
     gap = random.uniform(0.012, 0.035) if kind in ("beanie", "hood") else random.uniform(0.008, 0.015)
     reach = vertices[anatomy().outline]
     offset = reach - CENTRE
-    theta = (np.arange(LATITUDES) + 0.5) / LATITUDES * np.pi
     phi = (np.arange(LONGITUDES) + 0.5) / LONGITUDES * 2 * np.pi
     edge = back + (front - back) * (0.5 + 0.5 * np.cos(phi)) ** (4.0 if kind == "hood" else 1.0)
     radius = np.linalg.norm(offset, axis=-1)

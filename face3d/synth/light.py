@@ -9,6 +9,7 @@ from torch import Tensor
 
 from renderers import spherical_harmonics_basis
 
+
 @dataclass(frozen=True, eq=False)
 class Lamp:
     """Parallel light from a unit direction; radiance is what a white surface that faces it returns."""

@@ -95,4 +95,8 @@ def _thing(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _ellipsoid(centre: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     theta, phi = np.meshgrid(np.linspace(0.02, np.pi - 0.02, 12), np.arange(18) / 18 * 2 * np.pi, indexing="ij")
     ball = np.stack([np.sin(theta) * np.sin(phi), np.cos(theta), np.sin(theta) * np.cos(phi)], -1).reshape(-1, 3)
-    return (centre + ball * radii).astype(np.float32), grid_triangles(12, 18, True), unit(ball / radii).astype(np.float32)
+    return (
+        (centre + ball * radii).astype(np.float32),
+        grid_triangles(12, 18, True),
+        unit(ball / radii).astype(np.float32),
+    )

@@ -108,7 +108,7 @@ def population() -> tuple[Float[np.ndarray, " identity"], Float[np.ndarray, "ide
 
 
 def expression(random: np.random.Generator) -> Float[np.ndarray, "52"]:
-    """Weights of ARKIT_NAMES: a common motion or two, some shapes each a little, one side more than the other; a gaze."""
+    """Weights of ARKIT_NAMES: a common motion or two, some shapes each a little, sides that differ, and a gaze."""
     weights = np.zeros(len(ARKIT_NAMES), np.float32)
     kind = random.uniform()
     if kind > PLAIN:

@@ -63,7 +63,10 @@ def unit(vectors: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"
 
 
 def tube(
-    path: Float[np.ndarray, "point 3"], radius: Float[np.ndarray, " point"] | float, sides: int = 6, closed: bool = False
+    path: Float[np.ndarray, "point 3"],
+    radius: Float[np.ndarray, " point"] | float,
+    sides: int = 6,
+    closed: bool = False,
 ) -> tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "triangle 3"], Float[np.ndarray, "vertex 3"]]:
     """A tube around a path: vertices, triangles, normals. A closed path joins its end to its start."""
     along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)

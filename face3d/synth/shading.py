@@ -4,6 +4,7 @@ One pass over the picture, on the CPU or on CUDA; as tensor operations the same 
 """
 
 # mypy: ignore-errors
+# ruff: noqa: UP018 - in a kernel, float(0.0) declares a variable; bare literals are constants.
 
 import warp as wp
 
@@ -134,9 +135,7 @@ def solid_radiance(
             broad = power16(angle)
             narrow = broad * broad * broad * broad
             shine = gloss * (0.10 * broad + 0.22 * narrow) * (1.0 + 3.0 * grazing)
-        colour += reach * wp.cw_mul(
-            light.radiance[k], wp.cw_mul(albedo, diffuse) + wp.vec3(shine, shine, shine)
-        )
+        colour += reach * wp.cw_mul(light.radiance[k], wp.cw_mul(albedo, diffuse) + wp.vec3(shine, shine, shine))
     mirrored = 2.0 * facing * n - eye
     return colour + gloss * (0.03 + 0.25 * grazing) * openness * sky_light(light.sky, mirrored)
 

@@ -50,7 +50,14 @@ HAIR_COLOURS = np.array(
     np.float32,
 )
 """Linear: black, browns, blonds, red, grey, white."""
-IRISES = ((0.05, 0.025, 0.012), (0.1, 0.055, 0.025), (0.13, 0.1, 0.045), (0.08, 0.11, 0.06), (0.11, 0.16, 0.21), (0.2, 0.24, 0.26))
+IRISES = (
+    (0.05, 0.025, 0.012),
+    (0.1, 0.055, 0.025),
+    (0.13, 0.1, 0.045),
+    (0.08, 0.11, 0.06),
+    (0.11, 0.16, 0.21),
+    (0.2, 0.24, 0.26),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +124,7 @@ def absorbed(
     """Linear albedo of skin with these amounts."""
     albedo = np.empty((*melanin.shape, 3), np.float32)
     for channel in range(3):
-        albedo[..., channel] = BASE[channel] * np.exp(
-            -MELANIN[channel] * melanin - HAEMOGLOBIN[channel] * haemoglobin
-        )
+        albedo[..., channel] = BASE[channel] * np.exp(-MELANIN[channel] * melanin - HAEMOGLOBIN[channel] * haemoglobin)
     return albedo
 
 
@@ -166,7 +171,12 @@ def _pigments(random: np.random.Generator, level: float, redness: float) -> tupl
 
 
 def _hair_colour(random: np.random.Generator, kind: int) -> np.ndarray:
-    share = ((2, 4, 5, 4, 4, 3, 2, 2, 2), (4, 5, 4, 2, 1, 0.5, 0.5, 1.5, 1), (8, 5, 2, 0.5, 0.3, 0.2, 0.2, 1, 1), (9, 4, 1, 0.2, 0.1, 0.2, 0.2, 1, 0.6))
+    share = (
+        (2, 4, 5, 4, 4, 3, 2, 2, 2),
+        (4, 5, 4, 2, 1, 0.5, 0.5, 1.5, 1),
+        (8, 5, 2, 0.5, 0.3, 0.2, 0.2, 1, 1),
+        (9, 4, 1, 0.2, 0.1, 0.2, 0.2, 1, 0.6),
+    )
     chance = np.array(share[kind])
     first, second = HAIR_COLOURS[random.choice(len(HAIR_COLOURS), 2, p=chance / chance.sum())]
     blend = random.uniform(0, 0.35)
@@ -210,7 +220,9 @@ def _brows(
     strokes = np.zeros((TEXELS, TEXELS), np.float32)
     for name, (under, over) in zip(("brow_right", "brow_left"), BROWS, strict=True):
         share = np.linspace(0, 1, 24)
-        low, high = (np.stack([np.interp(share * 4, np.arange(5), points[list(c), k]) for k in (0, 1)], 1) for c in (under, over))
+        low, high = (
+            np.stack([np.interp(share * 4, np.arange(5), points[list(c), k]) for k in (0, 1)], 1) for c in (under, over)
+        )
         middle, half = (low + high) / 2, (high - low) / 2
         middle = middle + half * (2 * lift + 2 * arch * np.sin(np.pi * share)[:, None])
         taper = np.clip(np.minimum(share / 0.35, (1 - share) / 0.06 + 0.45), 0.15, 1)[:, None]
@@ -227,7 +239,9 @@ def _brows(
         along = -along / np.linalg.norm(along, axis=1, keepdims=True)
         start = middle[step] + across * half[step]
         rise = np.array([0.0, -1.0]) * random.uniform(0.0, 0.9, count)[:, None] * (where / 23)[:, None] ** 2
-        end = start + (along + rise - 0.5 * across * np.array([0.0, -0.6])) * random.uniform(0.008, 0.02, count)[:, None]
+        end = (
+            start + (along + rise - 0.5 * across * np.array([0.0, -0.6])) * random.uniform(0.008, 0.02, count)[:, None]
+        )
         lines = (np.stack([start, end], 1) * TEXELS * 16).astype(np.int32)
         cv2.polylines(strokes, list(lines), False, float(0.6 + 0.4 * density), 1, cv2.LINE_AA, shift=4)
     soft = cv2.GaussianBlur(strokes, (0, 0), random.uniform(0.5, 1.0))
@@ -243,9 +257,7 @@ def _wrinkle(random: np.random.Generator, albedo: np.ndarray) -> None:
                 _line(albedo, line, 0.45, (0.1 + 0.5 * age) * random.uniform(0.3, 1), int(random.integers(1, 4)))
 
 
-def _line(
-    albedo: np.ndarray, line: tuple[int, ...], colour: np.ndarray | float, strength: float, width: int
-) -> None:
+def _line(albedo: np.ndarray, line: tuple[int, ...], colour: np.ndarray | float, strength: float, width: int) -> None:
     """A soft line along MediaPipe's points; a number for the colour is a share of what is there."""
     points = anatomy().points[list(line)]
     fine = np.linspace(0, len(points) - 1, 6 * len(points))
@@ -261,7 +273,9 @@ def _line(
 def _other_parts(random: np.random.Generator) -> Float[np.ndarray, "height width 3"]:
     known = anatomy()
     column = known.sheet[:, TEXELS:].copy()
-    iris = np.array(IRISES[random.choice(len(IRISES), p=(0.34, 0.22, 0.14, 0.1, 0.14, 0.06))]) * random.uniform(0.6, 1.5)
+    iris = np.array(IRISES[random.choice(len(IRISES), p=(0.34, 0.22, 0.14, 0.1, 0.14, 0.06))]) * random.uniform(
+        0.6, 1.5
+    )
     column[:SMALL] += known.iris[..., None] * iris
     column[:SMALL] *= random.uniform(0.75, 1.1) * np.array([1, random.uniform(0.88, 1), random.uniform(0.82, 1)])
     column[SMALL:] *= random.uniform(0.6, 1.15) * np.array([1, random.uniform(0.85, 1), random.uniform(0.7, 1)])
