@@ -28,6 +28,7 @@ LONGITUDES, LATITUDES = 48, 32
 TEETH_POINTS = 8
 """Landmarks along the edge of each row of teeth."""
 OCCLUSION_DIRECTIONS = 48
+OPEN_MOUTH = {"teeth_upper": 0.5, "teeth_lower": 0.4, "tongue": 0.25}
 PART_CLASS = {"eye_left": "eye_left", "eye_right": "eye_right", "teeth_upper": "mouth", "teeth_lower": "mouth"}
 
 
@@ -99,7 +100,7 @@ def anatomy() -> Anatomy:
         class_map=class_map,
         sheet=sheet,
         iris=iris,
-        occlusion=_occlusion(model),
+        occlusion=_openness(model),
         hairline=hairline,
         fine_hairline=cv2.resize(hairline, (CLASS_TEXELS, CLASS_TEXELS)),
         masks=_masks(model),
@@ -243,6 +244,15 @@ def _landmark_mirror(model: MorphableModel, teeth: np.ndarray) -> np.ndarray:
     mirrored = cKDTree(points).query(points * [-1, 1, 1])[1]
     rows = len(points) + np.arange(teeth.size).reshape(teeth.shape)[:, ::-1].ravel()
     return np.concatenate([mirrored, rows])
+
+
+def _openness(model: MorphableModel) -> np.ndarray:
+    """That of the head at rest, but teeth and tongue as an open mouth lets them be seen."""
+    openness = _occlusion(model)
+    for part, least in OPEN_MOUTH.items():
+        span = model.parts[part].vertices
+        openness[span] = np.maximum(openness[span], least)
+    return openness
 
 
 def _occlusion(model: MorphableModel) -> np.ndarray:

@@ -62,7 +62,7 @@ def haircut(random: np.random.Generator) -> Haircut:
         style=style,
         edge=np.inf if style == "none" else random.normal(-0.008, 0.012),
         length=length,
-        locks=int(random.uniform(0.75, 1.0) * (2800 if style in ("buzz", "afro") else 2100)),
+        locks=int(random.uniform(0.75, 1.0) * (2800 if style in ("buzz", "afro") else 1750)),
         curl=random.uniform(0.004, 0.012) if style == "afro" else min(curl, 0.15 * length),
         volume=random.uniform(0.004, 0.028) if length > 0.03 else random.uniform(0.001, 0.005),
         parting=random.choice([0.0, 0.03, -0.03]) + random.normal(0, 0.008),
@@ -93,7 +93,7 @@ def hair(
     roots, normals = _roots(vertices, chosen)
     weight = who.rotation.T @ np.array([0.0, -1.6, 0.0])
     paths = who.posed(_grown(random, cut, roots, normals, _Skull(vertices), weight))
-    width = random.uniform(0.0024, 0.0036) if cut.style != "buzz" else 0.0013
+    width = random.uniform(0.0027, 0.004) if cut.style != "buzz" else 0.0013
     return _ribbons(random, paths, width, colour, eye, "hair")
 
 

@@ -88,7 +88,9 @@ def _neighbours(seed: int, block: int) -> tuple[Person, ...]:
         random = np.random.default_rng([seed, index, PEOPLE])
         identity = (mean + factor @ random.normal(size=len(mean))).astype(np.float32)
         drawn.append((identity, expression(random), neck(random)))
-    identities, weights, poses = (np.stack(each) for each in zip(*drawn, strict=True))
+    identities, weights, necks = (np.stack(each) for each in zip(*drawn, strict=True))
+    turned = roma.euler_to_rotvec("yxz", torch.from_numpy(necks)).numpy()[:, None]
+    poses = (turned * np.array([0.4, 0.6, 0, 0])[:, None]).astype(np.float32)
     top = int(model.mean[:, 1].argmax())
     with torch.no_grad():
         vertices = model(*(torch.from_numpy(each) for each in (identities, weights, poses)))[0].numpy()
@@ -126,11 +128,9 @@ def expression(random: np.random.Generator) -> Float[np.ndarray, "52"]:
     return weights.clip(0, 1)
 
 
-def neck(random: np.random.Generator) -> Float[np.ndarray, "4 3"]:
-    """The joints' rotations: the head turned on a body that faces elsewhere."""
-    yaw, pitch, roll = random.normal(0, (0.3, 0.13, 0.09)).clip(-0.7, 0.7)
-    turn = roma.euler_to_rotvec("yxz", torch.tensor([yaw, pitch, roll])).float().numpy()
-    return np.stack([0.4 * turn, 0.6 * turn, np.zeros(3), np.zeros(3)]).astype(np.float32)
+def neck(random: np.random.Generator) -> Float[np.ndarray, "3"]:
+    """Yaw, pitch and roll of a head on a body that faces elsewhere, radians."""
+    return random.normal(0, (0.3, 0.13, 0.09)).clip(-0.7, 0.7)
 
 
 def _spread_to_right(random: np.random.Generator, weights: np.ndarray) -> None:

@@ -19,7 +19,8 @@ from face3d.synth.skin import Complexion
 from renderers import Camera, interpolate, rasterize, vertex_normals
 from renderers.lighting import COSINE_LOBE
 
-SHADOW_SIZE = 256
+SHADOW_SIZE, SHADOW_LOCKS = 192, 4
+"""Cells a side of the shadow map; of locks, one in so many casts a shadow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,8 @@ def drawn(
     shifted = [each.astype(np.int32) + np.int32(start) for each, start in zip(lists, starts, strict=True)]
     triangles = torch.from_numpy(np.concatenate(shifted))
     vertices = torch.from_numpy(np.concatenate(meshes, dtype=np.float32))[None]
-    attributes = np.concatenate([_head_attributes(head)] + [_attributes(p) for p in pieces], dtype=np.float32)
     fragments = rasterize(camera.clip(vertices), triangles, camera.resolution)
-    values = interpolate(torch.from_numpy(attributes), fragments, triangles)
+    values = interpolate(torch.from_numpy(_attributes(head, pieces)), fragments, triangles)
     lit = _light(light, vertices, torch.from_numpy(np.concatenate(list(_casting(shifted, pieces)))), seed)
     eye = _eye(camera)
     height, width = camera.resolution
@@ -102,10 +102,10 @@ def _surface(colours: Complexion, pieces: Sequence[Piece]) -> Any:
 
 
 def _casting(lists: Sequence[np.ndarray], pieces: Sequence[Piece]) -> Iterator[np.ndarray]:
-    """The triangles that cast shadows: of locks of hair, every third."""
+    """The triangles that cast shadows: of locks of hair, few."""
     yield lists[0]
     for piece, triangles in zip(pieces, lists[1:], strict=True):
-        yield triangles.reshape(-1, piece.strip, 3)[::3].reshape(-1, 3) if piece.strip else triangles
+        yield triangles.reshape(-1, piece.strip, 3)[::SHADOW_LOCKS].reshape(-1, 3) if piece.strip else triangles
 
 
 def _light(
@@ -145,15 +145,15 @@ def _array(values: np.ndarray, dtype: Any = None) -> Any:
     return wp.from_torch(torch.from_numpy(np.ascontiguousarray(values)), dtype)
 
 
-def _head_attributes(head: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "corner 7"]:
-    """Normals, places on the sheet (and a zero), and openness."""
+def _attributes(head: Float[np.ndarray, "vertex 3"], pieces: Sequence[Piece]) -> Float[np.ndarray, "any 7"]:
+    """Normals, colours and openness; of the head, places on the sheet (and a zero) for colours."""
     known = anatomy()
-    normals = vertex_normals(torch.from_numpy(head), known.model.triangles).numpy()
-    at, openness = known.corner_vertices, known.occlusion[known.corner_vertices, None]
-    return np.concatenate([normals[at], known.uv, np.zeros_like(openness), openness], 1)
-
-
-def _attributes(piece: Piece) -> Float[np.ndarray, "vertex 7"]:
-    """Normals, colours and openness."""
-    openness = np.ones(len(piece.vertices), np.float32) if piece.openness is None else piece.openness
-    return np.concatenate([piece.normals, piece.colour, openness[:, None]], 1)
+    at = known.corner_vertices
+    starts = np.cumsum([len(at)] + [len(p.vertices) for p in pieces])
+    values = np.zeros((starts[-1], 7), np.float32)
+    values[: starts[0], :3] = vertex_normals(torch.from_numpy(head), known.model.triangles).numpy()[at]
+    values[: starts[0], 3:5], values[: starts[0], 6] = known.uv, known.occlusion[at]
+    for piece, start, end in zip(pieces, starts, starts[1:], strict=False):
+        values[start:end, :3], values[start:end, 3:6] = piece.normals, piece.colour
+        values[start:end, 6] = 1.0 if piece.openness is None else piece.openness
+    return values

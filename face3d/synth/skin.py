@@ -114,7 +114,7 @@ def complexion(random: np.random.Generator, scalp: float) -> Complexion:
     sheet[:, :TEXELS, 3] = shine.clip(0, 3)
     sheet[:, TEXELS:, :3] = _other_parts(random)
     sheet[:, TEXELS:, 3] = 1.0
-    sheet[:SMALL, TEXELS:, 3] = 4.0
+    sheet[:SMALL, TEXELS:, 3] = 2.5
     return Complexion(sheet, classes, skin, hair, bearded)
 
 
@@ -154,7 +154,7 @@ def _pigments(random: np.random.Generator, level: float, redness: float) -> tupl
     melanin += 0.08 * uneven * noise(random, 1)
     melanin += random.uniform(0, 0.35) * masks["under_eyes"] + random.uniform(0, 0.2) * masks["lids"]
     haemoglobin = redness * (1 + uneven * (0.16 * noise(random, 1) + 0.14 * noise(random, 3) + 0.1 * noise(random, 4)))
-    blush = random.uniform(0.05, 0.5, 4)
+    blush = random.uniform(0.0, 0.32, 4)
     for name, amount in zip(("cheeks", "nose", "chin", "ears"), blush, strict=True):
         haemoglobin += amount * masks[name] * (1 + 0.3 * noise(random, 2))
     haemoglobin += random.uniform(0, 0.3) * masks["under_eyes"] + random.uniform(0.3, 1.1) * masks["lips"]
@@ -277,7 +277,7 @@ def _other_parts(random: np.random.Generator) -> Float[np.ndarray, "height width
         0.6, 1.5
     )
     column[:SMALL] += known.iris[..., None] * iris
-    column[:SMALL] *= random.uniform(0.75, 1.1) * np.array([1, random.uniform(0.88, 1), random.uniform(0.82, 1)])
+    column[:SMALL] *= random.uniform(0.6, 1.0) * np.array([1, random.uniform(0.88, 1), random.uniform(0.82, 1)])
     column[SMALL:] *= random.uniform(0.6, 1.15) * np.array([1, random.uniform(0.85, 1), random.uniform(0.7, 1)])
     return column
 

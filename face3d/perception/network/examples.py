@@ -23,7 +23,7 @@ from morphable import ARKIT_NAMES
 RENDER_SIZE = 256
 BLOCKS_PLANNED = 1000
 """Blocks whose photos one set of worker processes makes."""
-PASSES = 4
+PASSES = 6
 """How often each rendered photo is seen."""
 UNKNOWN = 255
 """Class of pixels beyond the rendered photo."""
