@@ -9,6 +9,7 @@ import typer
 
 from face3d import __version__
 from face3d.cli.animate import animate
+from face3d.cli.avatar import avatar
 from face3d.cli.convert import convert
 from face3d.cli.evaluate import evaluate
 from face3d.cli.export import export
@@ -47,6 +48,7 @@ app.command()(measure)
 app.command()(evaluate)
 app.command()(synth)
 app.add_typer(models, name="models")
+app.add_typer(avatar, name="avatar")
 app.add_typer(train, name="train")
 
 
