@@ -1,6 +1,9 @@
 """Examples to learn from: synthetic photos, each rendered once and seen several times, never the same way twice."""
 
 import itertools
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -84,15 +87,15 @@ class Stream:
         seed: of the photos and of how they are seen.
         batch, side: crops of a batch, and pixels a side of a crop.
         block: photos that are shuffled together, a multiple of TOGETHER.
-        workers: processes that render ahead; 0 renders between steps.
+        workers: processes that render ahead; 0 renders between blocks.
         rank, world: which share of the photos this process takes.
     """
 
     seed: int
     batch: int
     side: int
-    block: int = 256
-    workers: int = 1
+    block: int
+    workers: int = 0
     rank: int = 0
     world: int = 1
 
@@ -132,6 +135,7 @@ class Stream:
                 collate_fn=_as_is,
                 prefetch_factor=ahead,
                 multiprocessing_context=spawn,
+                worker_init_fn=_end_with_parent,
             )
             for group in loader:
                 yield from group
@@ -245,6 +249,18 @@ def _nearest(crop: Crop, classes: UInt8[np.ndarray, "size size"], side: int) -> 
     found = np.full(len(places), UNKNOWN, np.uint8)
     found[inside] = classes[y[inside], x[inside]]
     return found.reshape(side, side)
+
+
+def _end_with_parent(_: int) -> None:
+    """However the process that asked for photos ends, those that make them end too."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _as_is(photos: list[Rendered]) -> list[Rendered]:

@@ -6,13 +6,13 @@ running average, the optimizer and that number.
 
 import copy
 import json
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -38,6 +38,7 @@ class Preset:
         size: one of SIZES.
         steps, batch: crops in all, by batch, on each process.
         rate: of learning, at its highest.
+        block: photos that are shuffled together.
         workers: processes that render.
         kept_every: steps between checkpoints.
     """
@@ -46,14 +47,15 @@ class Preset:
     steps: int
     batch: int
     rate: float
+    block: int
     workers: int
     kept_every: int
 
 
 PRESETS = {
-    "cpu": Preset("full", 60_000, 16, 1.2e-3, 1, 200),
-    "cpu-small": Preset("small", 60_000, 16, 2e-3, 1, 200),
-    "gpu": Preset("large", 60_000, 128, 2e-3, 14, 1000),
+    "cpu": Preset("full", 60_000, 16, 1.2e-3, 256, 1, 200),
+    "cpu-small": Preset("small", 60_000, 16, 2e-3, 256, 1, 200),
+    "gpu": Preset("large", 60_000, 128, 2e-3, 2048, 14, 1000),
 }
 Report = Callable[[int, int, float], None]
 """Told of the step, how many there are, and the loss."""
@@ -82,7 +84,7 @@ def train(folder: Path, preset: Preset, seed: int, until: int | None = None, rep
     step = _restored(folder / STATE, setting, network, average, optimizer, device)
     taught: nn.Module = DistributedDataParallel(network) if world > 1 else network
     network.train()
-    stream = Stream(seed, preset.batch, network.size.side, workers=preset.workers, rank=rank, world=world)
+    stream = Stream(seed, preset.batch, network.size.side, preset.block, preset.workers, rank, world)
     last = min(until or preset.steps, preset.steps)
     sums: dict[str, float] = {}
     began, first = time.perf_counter(), step
@@ -124,7 +126,7 @@ def _step(network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, ra
 
 def _rate(preset: Preset, step: int) -> float:
     """Up in WARM_UP steps, then down along a cosine."""
-    down = 0.5 * (1 + np.cos(np.pi * min(step / preset.steps, 1)))
+    down = 0.5 * (1 + math.cos(math.pi * min(step / preset.steps, 1)))
     return preset.rate * min(1.0, (step + 1) / WARM_UP) * (0.02 + 0.98 * down)
 
 
