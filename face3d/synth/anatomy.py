@@ -16,7 +16,7 @@ from morphable import MorphableModel, on_surface
 from morphable.appearance import default_textures
 from renderers import Camera, rasterize, vertex_normals
 
-TEXELS = 320
+TEXELS = 256
 """Texels a side of the skin on the sheet."""
 CLASS_TEXELS = 512
 SMALL = TEXELS // 4

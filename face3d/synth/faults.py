@@ -1,8 +1,13 @@
 """What cameras and files do to a picture."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
+
+GRAIN = 384
+"""Half of the side of the field of noise, in pixels."""
 
 
 def with_faults(
@@ -14,10 +19,7 @@ def with_faults(
     picture = _blurred(random, picture)
     if random.uniform() < 0.7:
         amount = random.uniform(0, 0.02) if random.uniform() < 0.85 else random.uniform(0.02, 0.08)
-        grain = random.standard_normal(picture.shape, dtype=np.float32)
-        if random.uniform() < 0.4:
-            grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 1.6
-        picture = picture + np.float32(amount) * grain
+        picture = picture + np.float32(amount) * _grain(random, picture.shape)
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     if random.uniform() < 0.12:
         pixels = np.repeat(pixels.mean(2, keepdims=True).astype(np.uint8), 3, 2)
@@ -26,6 +28,19 @@ def with_faults(
         coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _grain(random: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "height width 3"]:
+    """Noise of unit variance, of single pixels or a little wider: a piece of a field that is drawn once."""
+    field = _grain_field(bool(random.uniform() < 0.4), max(2 * GRAIN, *shape[:2]))
+    y, x = (int(random.integers(0, len(field) - side + 1)) for side in shape[:2])
+    return field[y : y + shape[0], x : x + shape[1]]
+
+
+@cache
+def _grain_field(wide: bool, size: int) -> Float[np.ndarray, "size size 3"]:
+    field = np.random.default_rng(2).standard_normal((size, size, 3), dtype=np.float32)
+    return cv2.GaussianBlur(field, (0, 0), 0.7) * 1.6 if wide else field
 
 
 def encoded(linear: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
