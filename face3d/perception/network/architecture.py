@@ -90,18 +90,19 @@ class FaceNetwork(nn.Module):
         self.reader = nn.TransformerDecoder(layer, 2, nn.LayerNorm(4 * w))
         self.class_features = nn.Linear(4 * w, w)
         self.class_bias = nn.Parameter(torch.zeros(len(CLASSES)))
-        self.maps = nn.Conv2d(2 * w, LANDMARKS, 1)
-        self.seen_there = nn.Linear(2 * w, 4)
+        self.maps = nn.Conv2d(3 * w, LANDMARKS, 1)
+        self.seen_there = nn.Linear(3 * w, 4)
         self.offsets = nn.Linear(4 * w, 4 * LANDMARKS)
         self.pose = nn.Linear(4 * w, 6)
         self.identity = nn.Linear(4 * w, 2 * IDENTITIES)
         self.expression = nn.Linear(4 * w, 2 * EXPRESSIONS)
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.offsets.bias)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Float[Tensor, "batch 3 side side"]) -> Sight:
         """Pixels are sRGB in [-1, 1]."""
-        features = [self.stem(pixels)]
+        features = [self.stem(pixels.contiguous(memory_format=torch.channels_last))]
         for level in self.levels:
             features.append(level(features[-1]))
         known = self.enter(features[-1]).flatten(2).transpose(1, 2) + self.places
@@ -110,10 +111,10 @@ class FaceNetwork(nn.Module):
         for index in (2, 1, 0):
             larger = functional.interpolate(self.laterals[index](merged), scale_factor=2.0, mode="nearest")
             merged = self.merges[index](features[index] + larger)
-            if index == 1:
-                quarter = merged
+            if index == 2:
+                eighth = merged
         pose, identity, expression = tokens[:, len(CLASSES) :].unbind(1)
-        landmarks, log_deviation, visible = self._landmarks(quarter, pose)
+        landmarks, log_deviation, visible = self._landmarks(eighth, pose)
         named = self.class_features(tokens[:, : len(CLASSES)])
         classes = torch.einsum("btc,bchw->bthw", named, merged) + self.class_bias[:, None, None]
         who, how = self.identity(identity).unflatten(1, (2, -1)), self.expression(expression).unflatten(1, (2, -1))

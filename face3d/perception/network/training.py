@@ -53,8 +53,8 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset("full", 60_000, 16, 1.2e-3, 256, 1, 200),
-    "cpu-small": Preset("small", 60_000, 16, 2e-3, 256, 1, 200),
+    "cpu": Preset("full", 30_000, 16, 1.2e-3, 256, 1, 100),
+    "cpu-small": Preset("small", 30_000, 16, 2e-3, 256, 1, 100),
     "gpu": Preset("large", 60_000, 128, 2e-3, 2048, 14, 1000),
 }
 Report = Callable[[int, int, float], None]
