@@ -60,7 +60,7 @@ def haircut(random: np.random.Generator) -> Haircut:
     curl = random.uniform(0.003, 0.012) if random.uniform() < 0.3 else random.uniform(0, 0.0015)
     return Haircut(
         style=style,
-        edge=np.inf if style == "none" else random.normal(-0.008, 0.012),
+        edge=np.inf if style == "none" else random.normal(-0.03, 0.018),
         length=length,
         locks=int(random.uniform(0.75, 1.0) * (2800 if style in ("buzz", "afro") else 1750)),
         curl=random.uniform(0.004, 0.012) if style == "afro" else min(curl, 0.15 * length),
