@@ -28,6 +28,8 @@ LONGITUDES, LATITUDES = 48, 32
 TEETH_POINTS = 8
 """Landmarks along the edge of each row of teeth."""
 OCCLUSION_DIRECTIONS = 48
+SOCKET, LID_SHADE = 0.35, 0.75
+"""Share of the sky that the flesh in the eyes' corners sees at least, and what lids leave an eyeball."""
 OPEN_MOUTH = {"teeth_upper": 0.5, "teeth_lower": 0.4, "tongue": 0.25}
 PART_CLASS = {"eye_left": "eye_left", "eye_right": "eye_right", "teeth_upper": "mouth", "teeth_lower": "mouth"}
 
@@ -247,8 +249,12 @@ def _landmark_mirror(model: MorphableModel, teeth: np.ndarray) -> np.ndarray:
 
 
 def _openness(model: MorphableModel) -> np.ndarray:
-    """That of the head at rest, but teeth and tongue as an open mouth lets them be seen."""
+    """That of the head at rest, but teeth and tongue in an open mouth, and eyes in the lids' shade."""
     openness = _occlusion(model)
+    socket = model.regions["eye_socket"].numpy()
+    openness[socket] = np.maximum(openness[socket], SOCKET)
+    for part in ("eye_left", "eye_right"):
+        openness[model.parts[part].vertices] *= LID_SHADE
     for part, least in OPEN_MOUTH.items():
         span = model.parts[part].vertices
         openness[span] = np.maximum(openness[span], least)

@@ -50,7 +50,7 @@ class SyntheticPhoto:
         view: the camera, and how it sees the skull.
         person: the head and what it does.
         light: that falls on it.
-        random: what is left of its chances, for faults.
+        seed: seed and index.
     """
 
     linear: Float[np.ndarray, "size size 3"]

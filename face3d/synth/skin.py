@@ -35,6 +35,13 @@ WRINKLES = {
     "crow": ((130, 143, 156), (130, 34, 127), (359, 372, 383), (359, 264, 356)),
 }
 """Lines along MediaPipe's points."""
+PUPIL = 0.045
+"""Radius in texture coordinates of an eyeball's pupil."""
+LID_MARGINS = (
+    ((33, 246, 161, 160, 159, 158, 157, 173), (263, 466, 388, 387, 386, 385, 384, 398)),
+    ((33, 7, 163, 144, 145, 153, 154), (263, 249, 390, 373, 374, 380, 381)),
+)
+"""MediaPipe's points along the upper and the lower lids."""
 HAIR_COLOURS = np.array(
     [
         (0.012, 0.009, 0.008),
@@ -91,6 +98,7 @@ def complexion(random: np.random.Generator, scalp: float) -> Complexion:
     albedo = absorbed(melanin, haemoglobin)
     skin = absorbed(np.full(1, level, np.float32), np.full(1, redness, np.float32))[0]
     _wrinkle(random, albedo)
+    _lashes(random, albedo)
     if not male or random.uniform() < 0.1:
         _make_up(random, albedo)
     bearded = 0.0
@@ -114,7 +122,7 @@ def complexion(random: np.random.Generator, scalp: float) -> Complexion:
     sheet[:, :TEXELS, 3] = shine.clip(0, 3)
     sheet[:, TEXELS:, :3] = _other_parts(random)
     sheet[:, TEXELS:, 3] = 1.0
-    sheet[:SMALL, TEXELS:, 3] = 2.5
+    sheet[:SMALL, TEXELS:, 3] = 1.2
     return Complexion(sheet, classes, skin, hair, bearded)
 
 
@@ -196,9 +204,6 @@ def _make_up(random: np.random.Generator, albedo: np.ndarray) -> None:
         _mix(albedo, random.uniform(0.1, 0.7) * masks["lids"], shadow)
     if random.uniform() < 0.3:
         _mix(albedo, random.uniform(0.05, 0.3) * masks["cheeks"], np.array([0.6, 0.15, 0.15], np.float32))
-    if random.uniform() < 0.35:
-        for outline in ((33, 246, 161, 160, 159, 158, 157, 173), (263, 466, 388, 387, 386, 385, 384, 398)):
-            _line(albedo, outline, np.zeros(3, np.float32), random.uniform(0.5, 0.95), 1)
 
 
 def _stubble(random: np.random.Generator, albedo: np.ndarray, hair: np.ndarray, bearded: float) -> None:
@@ -257,6 +262,14 @@ def _wrinkle(random: np.random.Generator, albedo: np.ndarray) -> None:
                 _line(albedo, line, 0.45, (0.1 + 0.5 * age) * random.uniform(0.3, 1), int(random.integers(1, 4)))
 
 
+def _lashes(random: np.random.Generator, albedo: np.ndarray) -> None:
+    """Dark lines along the margins of the lids: lashes as small photos show them, and what is painted there."""
+    for lines, least, most in zip(LID_MARGINS, (0.2, 0.0), (0.9, 0.5), strict=True):
+        strength = random.uniform(least, most)
+        for line in lines:
+            _line(albedo, line, 0.1, strength, 1)
+
+
 def _line(albedo: np.ndarray, line: tuple[int, ...], colour: np.ndarray | float, strength: float, width: int) -> None:
     """A soft line along MediaPipe's points; a number for the colour is a share of what is there."""
     points = anatomy().points[list(line)]
@@ -278,8 +291,15 @@ def _other_parts(random: np.random.Generator) -> Float[np.ndarray, "height width
     )
     column[:SMALL] += known.iris[..., None] * iris
     column[:SMALL] *= random.uniform(0.6, 1.0) * np.array([1, random.uniform(0.88, 1), random.uniform(0.82, 1)])
+    column[:SMALL] *= _around_pupil(random.uniform(0.7, 1.4) * PUPIL)[..., None]
     column[SMALL:] *= random.uniform(0.6, 1.15) * np.array([1, random.uniform(0.85, 1), random.uniform(0.7, 1)])
     return column
+
+
+def _around_pupil(radius: float) -> Float[np.ndarray, "texel texel"]:
+    """0 within a pupil of that radius (texture coordinates) on the eyeball's texture, 1 outside."""
+    at = (np.arange(SMALL, dtype=np.float32) + 0.5) / SMALL - 0.5
+    return np.clip((np.hypot(at[:, None], at[None]) - radius) * SMALL + 0.5, 0.03, 1)
 
 
 def _soft_step(distance: np.ndarray, softness: float) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The project's own network: crops, losses, and teaching that can be interrupted."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -258,3 +260,18 @@ def test_unknown_preset_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "perception", "-o", str(tmp_path), "--preset", "toaster"])
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_teach_one_network(tmp_path: Path) -> None:
+    """Through torchrun, which keeps to this machine."""
+    script = tmp_path / "teach.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        "from face3d.perception.network.training import Preset, train\n"
+        "train(pathlib.Path(sys.argv[1]), Preset('small', 2, 2, 1e-3, 8, 0, 2), 3)\n"
+    )
+    runner = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run([*runner, str(script), str(tmp_path / "run")], check=True, timeout=300)
+    assert json.loads((tmp_path / "run" / "log.jsonl").read_text())["step"] == 2
+    load_network(tmp_path / "run" / "perception.safetensors")

@@ -106,6 +106,8 @@ def train(folder: Path, preset: Preset, seed: int, until: int | None = None, rep
             speed = round((step - first) * preset.batch * world / (time.perf_counter() - began), 2)
             _keep(folder, setting, network, average, optimizer, step, means | {"crops_per_second": speed})
             sums = {}
+    if world > 1:
+        torch.distributed.destroy_process_group()
 
 
 def _step(network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, rate: float) -> dict[str, Tensor]:
