@@ -83,7 +83,7 @@ def _put_before(lens: Piece, camera: Camera, behind: Any, lit: Any, eye: Any, re
     normals = interpolate(torch.from_numpy(lens.normals), fragments, triangles)
     seen = [wp.from_torch(fragments.triangle[0]), wp.from_torch(fragments.depth[0]), wp.from_torch(normals[0]), behind]
     glass = [wp.vec3(*lens.colour[0].tolist()), lens.gloss, lens.opacity, lens.index]
-    inputs = [*seen, *glass, lit, eye, result[0], result[2]]
+    inputs = [*seen, *glass, lit, eye, *result]
     wp.launch(shading.shade_lens, camera.resolution, inputs, device="cpu")
 
 

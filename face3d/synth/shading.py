@@ -234,6 +234,7 @@ def shade_lens(
     light: Light,
     eye: Eye,
     radiance: wp.array2d(dtype=wp.vec3),
+    normals: wp.array2d(dtype=wp.vec3),
     classes: wp.array2d(dtype=wp.uint8),
 ):
     """Lenses drawn over what is there, where they lie before it; dark ones are what is seen."""
@@ -250,3 +251,5 @@ def shade_lens(
     radiance[i, j] = (1.0 - opacity) * radiance[i, j] + own
     if opacity > 0.5:
         classes[i, j] = kind
+        normals[i, j] = n
+        behind[i, j] = z

@@ -98,7 +98,7 @@ class FaceNetwork(nn.Module):
         self.expression = nn.Linear(4 * w, 2 * EXPRESSIONS)
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.offsets.bias)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, pixels: Float[Tensor, "batch 3 side side"]) -> Sight:
         """Pixels are sRGB in [-1, 1]."""
