@@ -18,7 +18,7 @@ from face3d import __version__
 from face3d.errors import Face3DError
 from face3d.locking import locked
 from face3d.perception import MediaPipeDetector
-from face3d.track.sightings import TASK, fingerprint, forget
+from face3d.track.sightings import TASK, Notebook, fingerprint, forget
 from face3d.track.tracking import Progress, Tracked, run_tracking
 from face3d.track.video import Video
 from morphable import Head
@@ -166,7 +166,9 @@ def captured(
         masks[place] = (matte * 255 + 0.5).astype(np.uint8)
         tell("telling the person from the background", place + 1, len(shown))
     tell("locking", 0, 1)
-    performance = locked(performance, tracked.head, camera, frames, masks)
+    landmarks = np.concatenate([piece.landmarks for piece in Notebook(sightings, "").pieces()])[shown, :, :2]
+    landmarks = (landmarks - (x0, y0)) * np.array([width / (x1 - x0), height / (y1 - y0)])
+    performance = locked(performance, tracked.head, camera, frames, masks, landmarks)
     tell("locking", 1, 1)
     return Capture(frames, masks, still_background(frames, masks), camera, tracked.head, performance)
 

@@ -19,9 +19,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from avatars.mesh_performer import MeshPerformer
+from face3d.heads import model_of
 from morphable import Head, Performance
 from morphable.editing import sampled
 from morphable.live_link import gaze_of
+from morphable.model import on_surface
 from morphable.playing import HEAD, NECK
 from renderers import Camera, vertex_normals
 
@@ -34,7 +36,9 @@ NOISE, ALIKE = 0.04, 20.0
 GRAZING, FARTHEST, OUTLINE_NOISE = 0.15, 6.0, 0.7
 """Cosine to the line of sight of vertices that are looked at on the outline; pixels from the person's outline beyond
 which they are not on it, and its deviation."""
-ROTATION, PLACE, WEIGHT = 0.02, 0.004, 0.15
+MARK_NOISE = 0.5
+"""Pixels."""
+ROTATION, PLACE, WEIGHT = 0.02, 0.004, 0.3
 """By how much a tracked frame may be off: radians, metres, expression weights."""
 FREE = 0.02
 """Share that the neck's joint has at most of a vertex that follows the skull."""
@@ -48,6 +52,7 @@ def locked(
     camera: Camera,
     frames: UInt8[np.ndarray, "frame height width 3"],
     masks: UInt8[np.ndarray, "frame height width"],
+    landmarks: Float[np.ndarray, "frame 478 2"],
 ) -> Performance:
     """The performance with pose and expression as the skin says.
 
@@ -55,6 +60,7 @@ def locked(
         camera: of the frames, which stands still in the performance's world.
         frames: sRGB, one for each frame of the performance.
         masks: opacity of the person in them.
+        landmarks: MediaPipe's in them, pixels.
     """
     skin = _Skin.of(performance, head)
     tracked = _States.of(performance)
@@ -63,7 +69,7 @@ def locked(
     outlines = torch.stack([_with_slopes(_distance(mask)) for mask in masks])
     for blur in BLURS:
         pictures = torch.stack([_with_slopes(cv2.GaussianBlur(grey, (0, 0), blur)) for grey in greys])
-        states = _followed(states, tracked, skin, camera, pictures, outlines)
+        states = _followed(states, tracked, skin, camera, pictures, outlines, torch.as_tensor(landmarks).float())
     return replace(
         performance,
         weights=states.weights.numpy(),
@@ -97,12 +103,14 @@ class _States:
 @dataclass(frozen=True)
 class _Skin:
     """Vertices that follow the skull, about the head's joint: at rest, their shapes, and their normals in each frame as
-    tracked, against the skull."""
+    tracked, against the skull; landmarks at rest and their shapes."""
 
     joint: Float[Tensor, " 3"]
     neutral: Float[Tensor, "vertex 3"]
     shapes: Float[Tensor, "52 vertex 3"]
     normals: Float[Tensor, "frame vertex 3"]
+    marks: Float[Tensor, "478 3"]
+    mark_shapes: Float[Tensor, "52 478 3"]
 
     @classmethod
     def of(cls, performance: Performance, head: Head) -> _Skin:
@@ -117,8 +125,10 @@ class _Skin:
             posed = performer.posed(sampled(at_rest, at_rest.times[start : start + BATCH]))
             normals.append(torch.stack([vertex_normals(each, triangles) for each in posed])[:, part][:, follows])
         joint = torch.as_tensor(head.joints[HEAD])
-        shapes = torch.as_tensor(head.expressions)[:, part][:, follows]
-        return cls(joint, torch.as_tensor(head.neutral)[part][follows] - joint, shapes, torch.cat(normals))
+        neutral, shapes = torch.as_tensor(head.neutral) - joint, torch.as_tensor(head.expressions)
+        embedding = model_of(head).landmarks["mediapipe"]
+        marks = (on_surface(embedding, each, triangles) for each in (neutral, shapes))
+        return cls(joint, neutral[part][follows], shapes[:, part][:, follows], torch.cat(normals), *marks)
 
 
 def _followed(
@@ -128,41 +138,67 @@ def _followed(
     camera: Camera,
     brightness: Float[Tensor, "frame height width 3"],
     outline: Float[Tensor, "frame height width 3"],
+    landmarks: Float[Tensor, "frame 478 2"],
 ) -> _States:
     """One Gauss-Newton step of all frames towards the mean of what they show."""
-    arms = (skin.neutral + torch.einsum("fe,evi->fvi", states.weights, skin.shapes)) @ states.rotations.mT
-    seen = camera.view(arms + (skin.joint + states.places)[:, None])
-    away = -torch.nn.functional.normalize(seen, dim=-1)
+    points = _Points.of(skin.neutral, skin.shapes, states, skin.joint, camera)
+    away = -torch.nn.functional.normalize(points.seen, dim=-1)
     facing = (away * (skin.normals @ states.rotations.mT @ camera.rotation.T)).sum(-1)
-    x, y, z = seen.unbind(-1)
-    fx, fy = camera.focal
-    zero = torch.zeros_like(z)
-    right = torch.stack([fx / z, zero, -fx * x / z**2], -1) @ camera.rotation
-    down = torch.stack([zero, fy / z, -fy * y / z**2], -1) @ camera.rotation
-    pixels = seen[..., :2] / z[..., None] * camera.focal + camera.principal
 
-    def evidence(shown: Tensor, slopes: Tensor, weight: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+    def compared(shown: Tensor, slopes: Tensor, weight: Tensor, noise: float) -> tuple[Tensor, Tensor]:
         off = _mean(shown, weight, 0) - shown
-        weight = weight / (1 + (off / noise) ** 2) / (ALIKE * noise**2)
-        moving = slopes[..., :1] * right + slopes[..., 1:] * down
-        shaping = torch.einsum("fvi,evi->fve", moving @ states.rotations, skin.shapes)
-        design = torch.cat([torch.linalg.cross(arms, moving), moving, shaping], -1)
-        weighed = (design * weight[..., None]).mT
-        return weighed @ design, (weighed @ off[..., None])[..., 0]
+        design = slopes[..., :1] * points.design[..., 0, :] + slopes[..., 1:] * points.design[..., 1, :]
+        return _evidence(design, off, weight, noise)
 
-    shown, slopes, inside = _sampled(brightness, pixels)
+    shown, slopes, inside = _sampled(brightness, points.pixels)
     front = ((facing - FACING) / (1 - FACING)).clamp(min=0) * inside
     shown = shown - _mean(shown, front, 1)
     shown = shown - _mean(shown - _mean(shown, front, 0), front, 1)
-    normal, pull = evidence(shown, slopes, front, NOISE)
-    shown, slopes, inside = _sampled(outline, pixels)
+    parts = [compared(shown, slopes, front, NOISE)]
+    shown, slopes, inside = _sampled(outline, points.pixels)
     rim = torch.exp(-((facing / GRAZING) ** 2)) * inside * (shown.abs() < FARTHEST)
-    for more, total in zip(evidence(shown, slopes, rim, OUTLINE_NOISE), (normal, pull), strict=True):
-        total += more
+    parts.append(compared(shown, slopes, rim, OUTLINE_NOISE))
+    marks = _Points.of(skin.marks, skin.mark_shapes, states, skin.joint, camera)
+    off = landmarks - marks.pixels
+    off = off - off.median(0).values
+    for axis in range(2):
+        parts.append(_evidence(marks.design[..., axis, :], off[..., axis], torch.ones_like(off[..., 0]), MARK_NOISE))
+    normal, pull = (torch.stack(each).sum(0) for each in zip(*parts, strict=True))
     trust = torch.tensor([ROTATION**-2] * 3 + [PLACE**-2] * 3 + [WEIGHT**-2] * len(skin.shapes))
     pull = pull - trust * states.beyond(tracked)
     steps = torch.linalg.solve(normal + torch.diag(trust), pull)
     return states.moved(steps - steps.mean(0))  # what all frames do moves the mean with them
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Points of the head in the camera's axes and pixels, and how pixels (x, y) change with a frame's 58 numbers."""
+
+    seen: Float[Tensor, "frame point 3"]
+    pixels: Float[Tensor, "frame point 2"]
+    design: Float[Tensor, "frame point 2 58"]
+
+    @classmethod
+    def of(cls, neutral: Tensor, shapes: Tensor, states: _States, joint: Tensor, camera: Camera) -> _Points:
+        arms = (neutral + torch.einsum("fe,evi->fvi", states.weights, shapes)) @ states.rotations.mT
+        seen = camera.view(arms + (joint + states.places)[:, None])
+        x, y, z = seen.unbind(-1)
+        fx, fy = camera.focal
+        zero = torch.zeros_like(z)
+        rows = [torch.stack([fx / z, zero, -fx * x / z**2], -1), torch.stack([zero, fy / z, -fy * y / z**2], -1)]
+        design = []
+        for row in rows:
+            moving = row @ camera.rotation
+            shaping = torch.einsum("fvi,evi->fve", moving @ states.rotations, shapes)
+            design.append(torch.cat([torch.linalg.cross(arms, moving), moving, shaping], -1))
+        pixels = seen[..., :2] / z[..., None] * camera.focal + camera.principal
+        return cls(seen, pixels, torch.stack(design, 2))
+
+
+def _evidence(design: Tensor, off: Tensor, weight: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+    """Normal equations of each frame: what is off at its points, robustly."""
+    weighed = (design * (weight / (1 + (off / noise) ** 2) / (ALIKE * noise**2))[..., None]).mT
+    return weighed @ design, (weighed @ off[..., None])[..., 0]
 
 
 def _sampled(

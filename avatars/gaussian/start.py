@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from avatars.capture import Capture
@@ -31,15 +31,15 @@ OPACITY, FLATNESS, WIDTH = 0.8, 0.15, 0.45
 """Of first Gaussians; deviations across and along the surface in sizes of their triangle."""
 
 
-def started(capture: Capture) -> GaussianAvatar:
-    """An avatar in which nothing was learned yet."""
-    cloth = _cloth(capture)
-    habits = Habits(*_moods(capture.performance.weights), torch.zeros(7, 6), torch.zeros(6, 6))
+def started(capture: Capture, learned: Int[np.ndarray, " some"]) -> GaussianAvatar:
+    """An avatar in which nothing was learned yet; only frames to learn from are looked at."""
+    cloth = _cloth(capture, learned)
+    habits = Habits(*_moods(capture.performance.weights[learned]), torch.zeros(7, 6), torch.zeros(6, 6))
     empty = GaussianAvatar(
         capture.head, cloth, _plain(0, len(habits.moods)), habits, capture.camera, capture.background, {}
     )
     empty.gaussians = _plain(len(empty.surface.triangles), len(habits.moods))
-    empty.gaussians.colour[:, 0] = (_colours(empty, capture) - 0.5) / ZEROTH
+    empty.gaussians.colour[:, 0] = (_colours(empty, capture, learned) - 0.5) / ZEROTH
     return empty
 
 
@@ -66,7 +66,7 @@ def _moods(weights: Float[np.ndarray, "frame 52"]) -> tuple[Float[Tensor, " 52"]
     return torch.as_tensor(mean).float(), torch.as_tensor(moods).float().reshape(-1, EXPRESSIONS)
 
 
-def _cloth(capture: Capture) -> Cloth:
+def _cloth(capture: Capture, learned: Int[np.ndarray, " some"]) -> Cloth:
     """A sheet at the neck's depth wherever the person is seen below the chin, bent back to the sides."""
     head, camera = capture.head, capture.camera
     neck = torch.as_tensor(head.joints[NECK])
@@ -86,7 +86,7 @@ def _cloth(capture: Capture) -> Cloth:
     index = torch.arange(rows * columns).view(rows, columns)
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
     quads = torch.stack([torch.stack([a, c, b], -1), torch.stack([b, c, d], -1)], -2)
-    seen = _person(capture, vertices).view(rows, columns) > 0.5
+    seen = _person(capture, learned, vertices).view(rows, columns) > 0.5
     kept = seen[:-1, :-1] | seen[:-1, 1:] | seen[1:, :-1] | seen[1:, 1:]
     triangles = quads[kept].reshape(-1, 3)
     rim = (vertices[:, :2] - neck[:2]).norm(dim=-1) - 0.5 * float(np.ptp(head.neutral[:, 0])) * 0.6
@@ -104,16 +104,20 @@ def _on_plane(camera: Camera, z: float) -> Float[Tensor, "4 3"]:
     return camera.position + rays * ((z - camera.position[2]) / rays[:, 2:])
 
 
-def _person(capture: Capture, points: Float[Tensor, "point 3"]) -> Float[Tensor, " point"]:
+def _person(
+    capture: Capture, learned: Int[np.ndarray, " some"], points: Float[Tensor, "point 3"]
+) -> Float[Tensor, " point"]:
     """Largest opacity of the person at points of the world, over the clip; beyond the image, that at its edge."""
-    most = torch.as_tensor(capture.masks.max(0)).float() / 255
+    most = torch.as_tensor(capture.masks[learned].max(0)).float() / 255
     return _sampled(most[..., None], capture.camera.project(points))[:, 0]
 
 
-def _colours(avatar: GaussianAvatar, capture: Capture) -> Float[Tensor, "gaussian 3"]:
+def _colours(
+    avatar: GaussianAvatar, capture: Capture, learned: Int[np.ndarray, " some"]
+) -> Float[Tensor, "gaussian 3"]:
     """Mean of what some frames show at each Gaussian, weighed by the person's opacity there."""
     total, weight = torch.zeros(len(avatar.gaussians), 3), torch.full((len(avatar.gaussians), 1), 1e-6)
-    for index in np.linspace(0, len(capture) - 1, min(LOOKS, len(capture))).round().astype(int):
+    for index in learned[np.linspace(0, len(learned) - 1, min(LOOKS, len(learned))).round().astype(int)]:
         means, _ = avatar.shaped(avatar.moment(capture.performance, int(index)))
         layer = np.concatenate([capture.frames[index], capture.masks[index][..., None]], -1)
         seen = _sampled(torch.as_tensor(layer).float() / 255, capture.camera.project(means))

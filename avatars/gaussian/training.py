@@ -116,7 +116,7 @@ class Training:
 
     def __init__(self, capture: Capture, learned: Int[np.ndarray, " some"], preset: Preset) -> None:
         self.capture, self.learned, self.preset = capture, learned, preset
-        self.avatar = started(capture)
+        self.avatar = started(capture, learned)
         self.background = torch.as_tensor(capture.background).float() / 255
         self.frames = torch.nn.Embedding(len(capture), len(DEVIATIONS), sparse=True)
         torch.nn.init.zeros_(self.frames.weight)

@@ -124,6 +124,29 @@ def export(
         typer.echo(f"Splats: {output} ({len(made.means)})")
 
 
+@avatar.command()
+def view(
+    folder: Folder,
+    motion: Annotated[
+        Path | None, typer.Option(help="A performance to play: .csv .json .npz.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine alone.")] = 8080,
+) -> None:
+    """Show an avatar in the browser: orbit, 52 sliders, playback. Needs the extra `viewer`."""
+    with one_sentence_errors(ValueError, ImportError):
+        from avatars.gaussian import GaussianAvatar
+        from avatars.gaussian.viewer import Page
+        from morphable import Performance
+
+        performance = None if motion is None else Performance.load(motion)
+        page = Page(GaussianAvatar.load(folder), performance, port)
+        typer.echo(f"Open {page.address} (Ctrl-C ends it)")
+        try:
+            page.run()
+        except KeyboardInterrupt:
+            page.close()
+
+
 def _counted(pictures: "Iterator[np.ndarray]", count: int, stages: StageLines) -> "Iterator[np.ndarray]":
     for index, picture in enumerate(pictures):
         yield picture
