@@ -6,11 +6,12 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int
 
-from face3d.synth.anatomy import CENTRE, LATITUDES, LONGITUDES, TEXELS, Anatomy, anatomy
+from face3d.synth.anatomy import CENTRE, LATITUDES, LONGITUDES, TEXELS, anatomy
 from face3d.synth.people import Person
 from face3d.synth.pieces import Piece, unit
 
-BEARD_LOCKS = 1300
+FEWEST, BEARD_LOCKS = 50, 1300
+"""Places for fewer locks than this carry none; locks of a beard."""
 ROOTS = 16000
 """Places on the whole skin from which locks may grow, evenly spread."""
 STEPS = {"buzz": 2, "short": 5, "side": 6, "back": 7, "long": 10, "afro": 6}
@@ -87,7 +88,7 @@ def hair(
     temples = 0.02 * random.uniform(-0.3, 1.0) * np.clip(np.abs(x) / 0.05 - 0.4, 0, 1) * (z > 0.03)
     ragged = random.normal(0, 0.006, len(temples))
     growing = np.nonzero((places.hairline - temples + ragged > cut.edge) & (y < below))[0]
-    if len(growing) < 50:
+    if len(growing) < FEWEST:
         return None
     chosen = random.permutation(growing)[: cut.locks]
     roots, normals = _roots(vertices, chosen)
@@ -172,9 +173,8 @@ class _Skull:
     """How far out the head reaches in each direction from its middle."""
 
     def __init__(self, vertices: np.ndarray) -> None:
-        known: Anatomy = anatomy()
         self.centre = CENTRE
-        self.reach = np.linalg.norm(vertices[known.outline] - CENTRE, axis=-1).astype(np.float32)
+        self.reach = np.linalg.norm(vertices[anatomy().outline] - CENTRE, axis=-1).astype(np.float32)
 
     def radius(self, offset: Float[np.ndarray, "*shape 3"], distance: Float[np.ndarray, "*shape"]) -> np.ndarray:
         """Of the skin in the direction of offsets from the centre, whose lengths these are; bilinear."""

@@ -44,9 +44,10 @@ class SyntheticPhoto:
             row of teeth, each from the person's right to left.
         points: the same in the world, metres.
         visible: whether each landmark lies in the picture with nothing before it.
-        depth: camera z in metres at pixel centres, 0 on the background.
+        depth: camera z in metres, 0 on the background. This and what follows is of the sample nearest to each pixel's
+            centre, at most 0.4 pixels away along each axis.
         normals: unit normals in the world, 0 on the background and on hair.
-        classes: of CLASSES, at pixel centres.
+        classes: of CLASSES.
         view: the camera, and how it sees the skull.
         person: the head and what it does.
         light: that falls on it.

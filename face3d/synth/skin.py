@@ -35,6 +35,8 @@ WRINKLES = {
     "crow": ((130, 143, 156), (130, 34, 127), (359, 372, 383), (359, 264, 356)),
 }
 """Lines along MediaPipe's points."""
+LINE_MARGIN = 8
+"""Texels about a line into which it may blur."""
 PUPIL = 0.045
 """Radius in texture coordinates of an eyeball's pupil."""
 LID_MARGINS = (
@@ -270,17 +272,20 @@ def _lashes(random: np.random.Generator, albedo: np.ndarray) -> None:
             _line(albedo, line, 0.1, strength, 1)
 
 
-def _line(albedo: np.ndarray, line: tuple[int, ...], colour: np.ndarray | float, strength: float, width: int) -> None:
-    """A soft line along MediaPipe's points; a number for the colour is a share of what is there."""
-    points = anatomy().points[list(line)]
-    fine = np.linspace(0, len(points) - 1, 6 * len(points))
-    path = np.stack([np.interp(fine, np.arange(len(points)), points[:, k]) for k in (0, 1)], 1) * TEXELS
-    (x0, y0), (x1, y1) = path.min(0).astype(int) - 8, path.max(0).astype(int) + 9
-    mask = np.zeros((y1 - y0, x1 - x0), np.float32)
-    cv2.polylines(mask, [((path - (x0, y0)) * 16).astype(np.int32)], False, 1.0, width, cv2.LINE_AA, shift=4)
-    mask = cv2.GaussianBlur(mask, (0, 0), 0.6 + 0.4 * width)[..., None] * strength
-    there = albedo[y0:y1, x0:x1]
-    there += mask * ((there * colour if isinstance(colour, float) else colour) - there)
+def _line(albedo: np.ndarray, line: tuple[int, ...], kept: float, strength: float, width: int) -> None:
+    """A soft line along MediaPipe's points, which leaves a share of the light at full strength."""
+    (y, x), mask = _soft_line(line, width)
+    albedo[y : y + mask.shape[0], x : x + mask.shape[1]] *= 1 - np.float32(strength * (1 - kept)) * mask[..., None]
+
+
+@cache
+def _soft_line(line: tuple[int, ...], width: int) -> tuple[tuple[int, int], Float[np.ndarray, "row column"]]:
+    """First row and column of a patch of the skin's texture, and how far a line of that many texels covers it."""
+    path = anatomy().points[list(line)] * TEXELS
+    low, high = path.min(0).astype(int) - LINE_MARGIN, path.max(0).astype(int) + LINE_MARGIN + 1
+    mask = np.zeros((high - low)[::-1], np.float32)
+    cv2.polylines(mask, [((path - low) * 16).astype(np.int32)], False, 1.0, width, cv2.LINE_AA, shift=4)
+    return (int(low[1]), int(low[0])), cv2.GaussianBlur(mask, (0, 0), 0.6 + 0.4 * width)
 
 
 def _other_parts(random: np.random.Generator) -> Float[np.ndarray, "height width 3"]:
