@@ -12,10 +12,9 @@ from functools import cache
 from importlib.resources import as_file, files
 
 import numpy as np
-import roma
-import torch
 from jaxtyping import Float, Float64
 from safetensors.numpy import load_file
+from scipy.spatial.transform import Rotation
 
 from face3d.track.sightings import Sightings
 from morphable import ARKIT_NAMES
@@ -87,14 +86,16 @@ def looks(
     template: Float64[np.ndarray, "478 3"],
 ) -> Looks:
     """Landmarks laid over the template by similarities (Umeyama 1991)."""
-    source = np.broadcast_to(template, landmarks.shape) * [1.0, -1.0, -1.0]
-    turned = torch.as_tensor(landmarks.astype(np.float64)), torch.as_tensor(source.copy())
-    back, shift, scale = roma.rigid_points_registration(*turned, compute_scaling=True)
-    laid = scale[:, None, None] * turned[0] @ back.mT + shift[:, None]
-    shape = laid.numpy() * [1.0, -1.0, -1.0]
-    flip = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
-    turn = roma.rotmat_to_rotvec(flip @ back.mT @ flip).numpy()
-    return Looks(shape.reshape(len(shape), -1), turn, scores.astype(np.float64))
+    flip = np.array([1.0, -1.0, -1.0])
+    upright, goal = landmarks.astype(np.float64) * flip, template - template.mean(0)
+    centred = upright - upright.mean(1, keepdims=True)
+    left, values, right = np.linalg.svd(centred.transpose(0, 2, 1) @ goal)
+    mirrored = np.linalg.det(left @ right) < 0
+    left[mirrored, :, 2] *= -1
+    values[mirrored, 2] *= -1
+    turns = left @ right
+    laid = centred @ turns * ((goal**2).sum() / values.sum(1))[:, None, None] + template.mean(0)
+    return Looks(laid.reshape(len(laid), -1), Rotation.from_matrix(turns).as_rotvec(), scores.astype(np.float64))
 
 
 def features(
@@ -132,5 +133,5 @@ def _turn_terms(turn: Float64[np.ndarray, "*frame 3"]) -> Float64[np.ndarray, "*
 
 
 def _rotations(vectors: Float64[np.ndarray, "*frame 3"]) -> Float64[np.ndarray, "*frame 3 3"]:
-    matrices: np.ndarray = roma.rotvec_to_rotmat(torch.as_tensor(vectors)).numpy()
+    matrices: np.ndarray = Rotation.from_rotvec(vectors).as_matrix()
     return matrices

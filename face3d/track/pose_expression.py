@@ -10,6 +10,7 @@ import numpy as np
 import roma
 import torch
 from jaxtyping import Float64
+from scipy.spatial.transform import Rotation
 
 from face3d.fitting.evidence import EYELIDS, FACE_OVAL, IRISES, LIPS, OUTER_EYE_CORNERS
 from face3d.track.response import Response
@@ -69,7 +70,7 @@ class Placed:
 
     def moved(self, step: Float64[np.ndarray, "58"]) -> "Placed":
         """After a step of the unknowns; weights stay in [0, 1]."""
-        turn = roma.rotvec_to_rotmat(torch.as_tensor(step[52:55])).numpy()
+        turn = Rotation.from_rotvec(step[52:55]).as_matrix()
         weights = np.clip(self.weights + step[:52], 0.0, 1.0)
         return Placed(weights, turn @ self.rotation, self.translation + step[55:])
 
@@ -213,7 +214,7 @@ def _prior(belief: Belief | None, place: Placed) -> tuple[Float64[np.ndarray, "5
         pull[:52] = curvature[:52] * place.weights
         return curvature, pull
     curvature[:52], curvature[52:55] = belief.deviations**-2, TURN_SIGMA**-2
-    turned = roma.rotmat_to_rotvec(torch.as_tensor(place.rotation @ belief.rotation.T)).numpy()
+    turned = Rotation.from_matrix(place.rotation @ belief.rotation.T).as_rotvec()
     pull[:55] = curvature[:55] * np.concatenate([place.weights - belief.weights, turned])
     return curvature, pull
 

@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import roma
-import torch
 from jaxtyping import Float64
+from scipy.spatial.transform import Rotation
 
 from face3d.track.motion import followed
 from face3d.track.person import Person
@@ -128,7 +127,7 @@ class Steadier:
             self.raw = self.steady = place
         turn, step = (_turn(place.rotation @ last.rotation.T) for last in (self.steady, self.raw))
         share = self.turn_rest.share(turn, step, seconds, self.turning.share(turn, seconds))
-        part = roma.rotvec_to_rotmat(torch.as_tensor(share * turn)).numpy()
+        part = Rotation.from_rotvec(share * turn).as_matrix()
         way, step = (place.translation - last.translation for last in (self.steady, self.raw))
         moved = self.place_rest.share(way, step, seconds, self.moving.share(way, seconds)) * way
         weights = self.weights(place.weights, seconds)
@@ -138,7 +137,7 @@ class Steadier:
 
 
 def _turn(rotation: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3"]:
-    vector: np.ndarray = roma.rotmat_to_rotvec(torch.as_tensor(rotation)).numpy()
+    vector: np.ndarray = Rotation.from_matrix(rotation).as_rotvec()
     return vector
 
 
