@@ -33,11 +33,11 @@ FACING = 0.3
 """Cosine to the line of sight below which skin is not looked at."""
 NOISE, ALIKE = 0.04, 20.0
 """Deviation of brightness of 1, and how many neighbouring vertices share an error."""
-GRAZING, FARTHEST, OUTLINE_NOISE = 0.15, 6.0, 0.7
+GRAZING, FARTHEST, OUTLINE_NOISE = 0.15, 6.0, 0.35
 """Cosine to the line of sight of vertices that are looked at on the outline; pixels from the person's outline beyond
 which they are not on it, and its deviation."""
-MARK_NOISE = 0.5
-"""Pixels."""
+MARK_NOISE = 2.0
+"""Pixels: their errors come and go with pose and expression, and are shared."""
 ROTATION, PLACE, WEIGHT = 0.02, 0.004, 0.3
 """By how much a tracked frame may be off: radians, metres, expression weights."""
 FREE = 0.02

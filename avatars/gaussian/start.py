@@ -13,7 +13,7 @@ from avatars.gaussian.driving import Cloth
 from morphable.playing import NECK
 from renderers import Camera
 
-MOODS = 12
+MOODS = 4
 """Directions among expressions in which Gaussians are corrected."""
 LEAST_MOOD = 0.05
 """Deviation below which a direction is noise."""

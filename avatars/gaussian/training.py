@@ -36,16 +36,16 @@ class Preset:
     capacity: int
 
 
-PRESETS = {"cpu": Preset(256, 4000, 24_000), "gpu": Preset(512, 15_000, 80_000)}
+PRESETS = {"cpu": Preset(256, 2500, 18_000), "gpu": Preset(512, 15_000, 80_000)}
 
 RATES = {
-    "position": 0.01,
+    "position": 0.05,
     "turn": 0.005,
     "size": 0.01,
     "opacity": 0.03,
     "colour": 0.005,
-    "shift": 0.002,
-    "tint": 0.001,
+    "shift": 0.0003,
+    "tint": 0.0002,
 }
 """Step sizes of Adam at the start, in each tensor's unit."""
 HARMONICS = 0.1
@@ -55,11 +55,11 @@ LAST_RATE = 0.05
 """Step sizes at the end over those at the start."""
 DEVIATIONS = torch.tensor([0.02] * 3 + [0.002] * 3 + [0.03] * 3 + [0.01] * 3 + [0.1] * EXPRESSIONS)
 """By how much tracking may be off in a frame: rotation, translation, those of the torso, weights; radians, metres."""
-FRAME_RATE = 0.05
+FRAME_RATE = 0.15
 """Step size of those, in deviations."""
 SIMILARITY, MASK = 0.2, 0.1
 """Weights of structural dissimilarity against absolute difference, and of the difference in opacity."""
-LEASH, LARGEST = 1.0, 1.0
+LEASH, LARGEST = 4.0, 1.0
 """Sizes of its triangle that a Gaussian may be away from it, and deviations that it may have, before it is held."""
 HELD, CALM, TRUSTED = 0.01, 0.02, 1e-3
 """Weights of being held, of corrections by moods and harmonics, and of changes to what was tracked."""
