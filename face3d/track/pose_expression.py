@@ -34,7 +34,7 @@ PAIRS = np.array(
 """Points of the inner lips and of the lids over each other: whether mouth and eyes are shut."""
 PAIR_SIGMA = 0.01
 """Of their distance: both ends of a pair share most of their error."""
-WEIGHT_SIGMA = 0.2
+WEIGHT_SIGMA = 0.4
 """Of an expression's weight about 0, where nothing else is believed."""
 TURN_SIGMA = 0.02
 """Radians: of the head's rotation about what is believed."""
