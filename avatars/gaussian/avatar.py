@@ -25,6 +25,7 @@ from renderers import Camera, Splatted, harmonic_colours, splat
 
 VERSION = 1
 DESCRIPTION, TENSORS, HEAD, BACKGROUND = "avatar.json", "gaussians.safetensors", "head.glb", "background.png"
+EXPRESSIONS = len(ARKIT_NAMES)
 FARTHEST_MOOD = 2.5
 """Deviations of an expression from the clip's mean beyond which corrections grow no more."""
 
@@ -226,6 +227,3 @@ def read_groups(path: Path) -> dict[str, dict[str, Tensor]]:
 def digest(path: Path) -> str:
     """Of a file's bytes."""
     return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
-
-
-EXPRESSIONS = len(ARKIT_NAMES)

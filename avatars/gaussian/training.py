@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
@@ -71,6 +72,10 @@ FAINT = 0.02
 """Opacity below which a Gaussian is taken away."""
 SPLIT = 0.6
 """Of the longest deviation, where the halves of a split Gaussian go, and how long they are."""
+LEAST_SEEN = 0.02
+"""How much the pictures said of a Gaussian's colour, over what they say of one in ten or less, for it to be kept."""
+SIDEDNESS = 0.1
+"""Metres that count as far as a normal turned by a radian, when what is nearest is looked for."""
 SAVE_EVERY = 500
 LOOK_EVERY = 200
 """Steps between checkpoints, and between looks at frames that are held out."""
@@ -123,7 +128,7 @@ class Training:
         self.step = 0
         self._own(self.avatar.gaussians)
         self.noticed = torch.zeros(2, len(self.avatar.gaussians))
-        self.seen = torch.zeros(len(self.avatar.gaussians), dtype=torch.bool)
+        self.seen = torch.zeros(len(self.avatar.gaussians))
 
     def advance(self) -> None:
         """One step, on the next frame of a shuffled round."""
@@ -153,11 +158,12 @@ class Training:
         own = Gaussians(**{name: tensor.detach().clone() for name, tensor in self.avatar.gaussians.tensors().items()})
         avatar = replace(self.avatar, gaussians=own)
         rest = Moment(torch.zeros(EXPRESSIONS), torch.zeros(3), torch.zeros(3), torch.zeros(6))
-        means, _ = avatar.shaped(rest)
-        unseen = torch.nonzero(~self.seen)[:, 0]
-        seen = torch.nonzero(self.seen)[:, 0]
+        facing = avatar.surface.frames(rest).rotation[own.triangle, :, 1]
+        places = torch.cat([avatar.shaped(rest)[0], SIDEDNESS * facing], 1)
+        enough = self.seen > LEAST_SEEN * self.seen.quantile(0.9)
+        unseen, seen = torch.nonzero(~enough)[:, 0], torch.nonzero(enough)[:, 0]
         if len(seen) and len(unseen):
-            nearest = seen[cKDTree(means[seen].numpy()).query(means[unseen].numpy())[1]]
+            nearest = seen[cKDTree(places[seen].numpy()).query(places[unseen].numpy())[1]]
             own.colour[unseen] = 0
             own.colour[unseen, 0] = own.colour[nearest, 0]
         for tensor in avatar.habits.tensors().values():
@@ -249,15 +255,15 @@ class Training:
         return loss + MASK * (alpha - mask).abs().mean() + HELD * (away + large) + CALM * calm
 
     def _notice(self, means: Tensor) -> None:
-        """How much the picture pulls at each Gaussian on the screen, and which were seen."""
+        """How much the picture pulls at each Gaussian on the screen, and how much it says of its colour."""
         own = self.avatar.gaussians
         assert means.grad is not None and own.colour.grad is not None
         camera = self.capture.camera
         depth = camera.view(means.detach())[:, 2]
-        drawn = own.colour.grad[:, 0].abs().sum(-1) > 0
+        shown = own.colour.grad[:, 0].abs().sum(-1)
         self.noticed[0] += means.grad.norm(dim=-1) * depth / camera.focal.mean()
-        self.noticed[1] += drawn
-        self.seen |= drawn
+        self.noticed[1] += shown > 0
+        self.seen += shown
         own.colour.grad[:, 1:] *= HARMONICS
 
     @torch.no_grad()
@@ -299,8 +305,6 @@ def peak_signal(avatar: GaussianAvatar, capture: Capture, index: int) -> float:
 
 def _split(own: Gaussians, halves: Tensor, way: Float[Tensor, " gaussian"]) -> None:
     """Move halves apart along their longest axis, which gets shorter."""
-    import roma
-
     which = torch.nonzero(halves)[:, 0]
     longest = own.size[which].argmax(-1)
     turns = roma.unitquat_to_rotmat(torch.nn.functional.normalize(own.turn[which], dim=-1))
