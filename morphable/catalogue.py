@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import Bool, Float
+from safetensors.torch import load_file
 from torch import Tensor
 
 from morphable.albedo import AlbedoSpace
@@ -208,8 +209,13 @@ def _entry(name: str, description: Mapping[str, Any]) -> Entry:
 
 @lru_cache(maxsize=1)
 def _load_default() -> MorphableModel:
-    with as_file(files("assets") / "default_head" / "head.safetensors") as path:
-        return read_model(path, DEFAULT)
+    """The default head, widened by how scanned people differ beyond its sliders."""
+    assets = files("assets")
+    with as_file(assets / "default_head" / "head.safetensors") as path:
+        model = read_model(path, DEFAULT)
+    with as_file(assets / "population" / "population.safetensors") as path:
+        population = load_file(path)
+    return model.widened(population["residual_basis"], population["residual_joint_basis"])
 
 
 @lru_cache(maxsize=4)

@@ -12,7 +12,7 @@ from assets.identity_regression.learning import learned
 from assets.identity_regression.sampling import Sighting, population, sightings
 from face3d.perception import MediaPipeDetector
 
-HEADS, VIEWS, SEED, BATCH = 4000, 2, 1, 50
+HEADS, VIEWS, SEED, BATCH = 2400, 2, 1, 50
 PROCESSES = 2
 
 

@@ -37,17 +37,22 @@ class Sighting:
     """World to camera."""
 
 
-def population() -> tuple[Float[Tensor, " identity"], Float[Tensor, "identity identity"]]:
-    """Mean of the default head's coefficients over people, and a factor of their covariance."""
+def population(
+    model: MorphableModel,
+) -> tuple[Float[Tensor, " identity"], Float[Tensor, "identity identity"]]:
+    """Mean of a model's coefficients over people, and a factor of their covariance, what moves the face most first."""
     tensors = load_file(Path(__file__).parents[1] / "population" / "population.safetensors")
-    return tensors["mean"].double(), torch.linalg.cholesky(tensors["covariance"].double())
+    factor = torch.linalg.cholesky(tensors["covariance"].double())
+    face = model.identity_basis[:, model.regions["face"]].double().flatten(1)
+    strengths, directions = torch.linalg.eigh(factor.mT @ (face @ face.mT) @ factor)
+    return tensors["mean"].double(), factor @ directions[:, strengths.argsort(descending=True)]
 
 
 def sightings(
     model: MorphableModel, detector: MediaPipeDetector, heads: range, views: int, seed: int
 ) -> Iterator[Sighting]:
     """`views` pictures of each head; those on which no face is found are left out. Each head is its own random draw."""
-    mean, factor = population()
+    mean, factor = population(model)
     for head in heads:
         random = np.random.default_rng([seed, head])
         identity = (mean + factor @ torch.as_tensor(random.normal(size=model.identities))).float()[None]
