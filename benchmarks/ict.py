@@ -1,15 +1,22 @@
 """Heads of ICT-FaceKit, which nobody here fitted to: where their data is, how they look."""
 
 import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from renderers import Camera, DirectionalLight, EnvironmentLight, linear_to_srgb, render_mesh
+import morphable
+from face3d.evaluation.alignment import refined
+from face3d.registration.alignment import Similarity, aligning
+from morphable import ARKIT_NAMES, Performance, on_surface
+from renderers import Camera, DirectionalLight, EnvironmentLight, Light, linear_to_srgb, render_mesh
 
 DATA = Path(os.environ.get("FACE3D_ICT", Path(__file__).parents[2] / "shared/data/ict_facekit.npz"))
 FACE, NARROW, HEAD = 9409, 6706, 11248
@@ -20,7 +27,10 @@ NOW7 = (36, 39, 42, 45, 33, 48, 54)
 """NoW's seven landmarks among the 68."""
 IRIS = 0.0059
 SKINS = ((0.82, 0.60, 0.48), (0.70, 0.46, 0.35), (0.52, 0.32, 0.22), (0.30, 0.17, 0.11))
-SIZE = 640
+SIZE, FILM = 640, 480
+"""Pixels a side of a photo, of a film."""
+NECK = np.array([0.0, -0.05, -0.02])
+"""About which heads turn in films, metres, in the default head's axes."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,61 @@ def head(seed: int, yaws: list[float]) -> IctHead:
     balls = [(neutral[a:b].max(0) + neutral[a:b].min(0)) / 2 for a, b in EYEBALLS]
     landmarks = neutral[stored["lmk68"]][list(NOW7)]
     return IctHead(neutral[:HEAD], skin, landmarks, float(np.linalg.norm(balls[0] - balls[1])), photos)
+
+
+def film(seed: int, performance: Performance) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    """A random head that plays a performance before a camera straight in front, 0.5 to 1 m away, frame by frame.
+
+    Shapes are ICT-FaceKit's of the same names. The head's axes are the default head's: the two models' mean faces lie
+    over each other.
+    """
+    stored = np.load(DATA)
+    random = np.random.default_rng([2027, seed])
+    neutral = stored["v"] / 100.0 + np.tensordot(random.normal(size=100), stored["identity"] / 100.0, 1)
+    colours = _colours(neutral, neutral[stored["lmk68"]], random)
+    weights = np.stack([performance.weights[:, ARKIT_NAMES.index(name)] for name in _played(stored["names"])], 1)
+    offsets = stored["expr"][[index is not None for index in map(_arkit, stored["names"])]] / 100.0
+    place = _default_axes(stored)
+    shown = torch.tensor(stored["f"][(stored["f"] < 24591).all(1)].astype(np.int32))
+    distance = random.uniform(0.5, 1.0)
+    middle = place(neutral[:FACE]).mean(0)
+    flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    away = -flip @ torch.tensor(middle + [0, 0, distance]).float()
+    focal = float(FILM * 0.5 * distance / 0.15)
+    camera = Camera(torch.full((2,), focal), torch.full((2,), FILM / 2), flip, away, (FILM, FILM))
+    lights, background = _lights(random), float(random.uniform(0.02, 0.5))
+    turns = roma.rotvec_to_rotmat(torch.as_tensor(performance.head, dtype=torch.float64)).numpy()
+    exposure = 0.0
+    for weight, turn, move in zip(weights, turns, performance.translation, strict=True):
+        posed = place(neutral + np.tensordot(weight, offsets, 1))
+        vertices = torch.tensor((posed - NECK) @ turn.T + NECK + move, dtype=torch.float32)
+        picture = render_mesh(camera, vertices[None], shown, colour=colours, lights=lights, background=background)
+        colour = picture.colour[0]
+        exposure = exposure or 0.5 / float(colour.mean(-1).quantile(0.9))
+        noisy = linear_to_srgb((exposure * colour).clamp(0, 1)).numpy() + random.normal(0, 0.015, colour.shape)
+        yield (255 * noisy.clip(0, 1)).astype(np.uint8)
+
+
+def _arkit(name: str) -> str | None:
+    """ARKit's name of an expression of ICT-FaceKit, whose pairs ARKit does not always part."""
+    whole = re.sub("_[LR]$", "", name)
+    sided = re.sub("_L$", "Left", re.sub("_R$", "Right", name))
+    return next((found for found in (sided, whole) if found in ARKIT_NAMES), None)
+
+
+def _played(names: Iterable[str]) -> list[str]:
+    return [found for name in names if (found := _arkit(name)) is not None]
+
+
+def _default_axes(stored: Mapping[str, np.ndarray]) -> Similarity:
+    """The motion that lays ICT-FaceKit's mean face over the default head's."""
+    model = morphable.load()
+    mean = stored["v"].astype(np.float64) / 100.0
+    landmarks = on_surface(model.landmarks["now7"], model.mean, model.triangles).double().numpy()
+    skin = model.parts["head"]
+    mesh = model.mean[skin.vertices].double().numpy(), model.triangles[skin.triangles].long().numpy()
+    start = aligning(landmarks, mean[stored["lmk68"]][list(NOW7)])
+    return refined(start, mean[:NARROW], *mesh, scaled=False).inverse()
 
 
 def _colours(neutral: np.ndarray, marks: np.ndarray, random: np.random.Generator) -> Float[Tensor, "vertex 3"]:
@@ -99,6 +164,22 @@ def _photo(
     focal = SIZE * 0.62 * distance / 0.23
     away = torch.tensor([0.0, 0.0, distance]) - rotation @ vertices[:FACE].mean(0)
     camera = Camera(torch.full((2,), float(focal)), torch.full((2,), SIZE / 2), rotation, away, (SIZE, SIZE))
+    lights = _lights(random)
+    picture = render_mesh(
+        camera,
+        vertices[None],
+        torch.tensor(triangles.astype(np.int32)),
+        colour=colours,
+        lights=lights,
+        background=float(random.uniform(0.02, 0.5)),
+        supersample=2,
+    ).colour[0]
+    exposure = 0.5 / float(picture.mean(-1).quantile(0.9))
+    noisy = linear_to_srgb((exposure * picture).clamp(0, 1)).numpy() + random.normal(0, 0.01, picture.shape)
+    return (255 * noisy.clip(0, 1)).astype(np.uint8), float(focal)
+
+
+def _lights(random: np.random.Generator) -> list[Light]:
     sky = torch.zeros(9, 3)
     sky[0] = 1.2
     lamps = [
@@ -108,15 +189,4 @@ def _photo(
         )
         for _ in range(2)
     ]
-    picture = render_mesh(
-        camera,
-        vertices[None],
-        torch.tensor(triangles.astype(np.int32)),
-        colour=colours,
-        lights=[EnvironmentLight(sky), *lamps],
-        background=float(random.uniform(0.02, 0.5)),
-        supersample=2,
-    ).colour[0]
-    exposure = 0.5 / float(picture.mean(-1).quantile(0.9))
-    noisy = linear_to_srgb((exposure * picture).clamp(0, 1)).numpy() + random.normal(0, 0.01, picture.shape)
-    return (255 * noisy.clip(0, 1)).astype(np.uint8), float(focal)
+    return [EnvironmentLight(sky), *lamps]

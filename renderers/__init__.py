@@ -1,8 +1,8 @@
-"""Differentiable rendering of triangle meshes on CPU and CUDA: tensors in, tensors out.
+"""Differentiable rendering of triangle meshes and 3D Gaussians on CPU and CUDA: tensors in, tensors out.
 
 Four primitives (`rasterize`, `interpolate`, `texture`, `antialias`) from which `render_mesh` is composed, a `Camera`,
-lights and colour conversions. World: metres, right-handed, y up. Camera: OpenCV axes. Images: batch, height, width,
-channel, row 0 at the top, linear light.
+lights and colour conversions; `splat` draws Gaussians. World: metres, right-handed, y up. Camera: OpenCV axes. Images:
+batch, height, width, channel, row 0 at the top, linear light.
 """
 
 import os
@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from .antialiasing import antialias
 from .camera import Camera
 from .colour import linear_to_srgb, srgb_to_linear
+from .gaussians import Splatted, harmonic_colours, splat
 from .interpolation import interpolate
 from .lighting import (
     DirectionalLight,
@@ -37,7 +38,9 @@ __all__ = [
     "PointLight",
     "Pyramid",
     "RenderResult",
+    "Splatted",
     "antialias",
+    "harmonic_colours",
     "interpolate",
     "linear_to_srgb",
     "mipmaps",
@@ -47,6 +50,7 @@ __all__ = [
     "spherical_harmonics_basis",
     "spherical_harmonics_irradiance",
     "spherical_harmonics_shade",
+    "splat",
     "srgb_to_linear",
     "texture",
     "uv_footprint",

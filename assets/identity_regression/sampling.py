@@ -56,7 +56,7 @@ def sightings(
     for head in heads:
         random = np.random.default_rng([seed, head])
         identity = (mean + factor @ torch.as_tensor(random.normal(size=model.identities))).float()[None]
-        painted = paint(model, _colours(model, random), TEXELS)
+        painted = paint(model, colours(model, random), TEXELS)
         weights = torch.tensor(np.stack([_expression(random) for _ in range(views)]), dtype=torch.float32)
         with torch.no_grad():
             neutral, joints = model.neutral(identity), model.joints(identity)
@@ -78,8 +78,8 @@ def _observed(
     painted: Paint,
     random: np.random.Generator,
 ) -> FaceObservation | None:
-    lights, background = _lights(random), _background(random)
-    picture = draw_head(camera, vertices, model, painted, lights=lights, background=background, supersample=2)
+    lamps, behind = lights(random), background(random)
+    picture = draw_head(camera, vertices, model, painted, lights=lamps, background=behind, supersample=2)
     pixels = gaussian_filter(to_srgb8(picture.colour)[0].astype(float), (*[random.uniform(0, 1.2)] * 2, 0))
     pixels += random.normal(0, random.uniform(0, 6), pixels.shape)
     place = camera.project(points)[..., :2].numpy()
@@ -102,7 +102,7 @@ def _camera(points: Float[Tensor, "landmark 3"], random: np.random.Generator) ->
     return Camera(focal, principal, rotation, translation, (SIZE, SIZE))
 
 
-def _colours(model: MorphableModel, random: np.random.Generator) -> dict:
+def colours(model: MorphableModel, random: np.random.Generator) -> dict:
     skin = np.array(SKINS[random.integers(len(SKINS))]) * random.uniform(0.8, 1.2, 3)
     lips = skin * np.array([0.9, 0.6, 0.62]) * random.uniform(0.75, 1.15)
     brows = skin * random.uniform(0.1, 0.75)
@@ -126,19 +126,19 @@ def _expression(random: np.random.Generator) -> Float[np.ndarray, "52"]:
     return weights
 
 
-def _lights(random: np.random.Generator) -> list[Light]:
+def lights(random: np.random.Generator) -> list[Light]:
     ambient = torch.zeros(9, 3)
     ambient[0] = float(random.uniform(0.5, 2.5))
     ambient[1:4] = torch.tensor(random.normal(0, 0.25, (3, 1)), dtype=torch.float32) * ambient[0, 0]
-    lights: list[Light] = [EnvironmentLight(ambient)]
+    lamps: list[Light] = [EnvironmentLight(ambient)]
     for _ in range(random.integers(0, 4)):
         towards = torch.tensor([random.normal(0, 0.9), random.normal(0.4, 0.6), 1 + abs(random.normal(0, 0.5))])
         colour = torch.tensor(random.uniform(0.2, 1.0) * (1 + 0.06 * random.normal(size=3)))
-        lights.append(DirectionalLight(-towards.float(), colour.float()))
-    return lights
+        lamps.append(DirectionalLight(-towards.float(), colour.float()))
+    return lamps
 
 
-def _background(random: np.random.Generator) -> Float[Tensor, "fine fine 3"]:
+def background(random: np.random.Generator) -> Float[Tensor, "fine fine 3"]:
     coarse = torch.tensor(random.uniform(0.02, 0.6, (1, 3, *([random.integers(2, 12)] * 2))), dtype=torch.float32)
     blend = torch.nn.functional.interpolate(coarse, (2 * SIZE, 2 * SIZE), mode="bicubic").clamp(0, 1)
     return blend[0].permute(1, 2, 0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from avatars.speech.phones import SILENCE, Phone
+from avatars.speech.phones import LAUGHTER, SILENCE, Phone
 
 CHANNELS = ("jaw", "pucker", "funnel", "spread", "upper", "lower", "tongue", "closure", "labiodental")
 """What an articulation says of each frame, from 0 to 1: the jaw's opening (1 is the shape jawOpen), lips pushed forward
@@ -90,10 +90,12 @@ GESTURES: dict[str, tuple[Gesture, ...]] = {
     "R": (Gesture(0.11, pucker=0.3, funnel=0.3, jaw_dominance=0.8),),
     "W": (Gesture(0.07, pucker=0.95, funnel=0.1, lip_dominance=1.6),),
     "Y": (Gesture(0.09, spread=0.3, lower=0.2, upper=0.1, jaw_dominance=0.8, lip_dominance=0.6),),
+    LAUGHTER: (Gesture(0.16, spread=0.5, upper=0.25, lower=0.1),),
     SILENCE: (Gesture(0.0, jaw_dominance=REST, lip_dominance=REST),),
 }
 """By phone; diphthongs have two gestures, one after the other. Openings follow measured English lips: widest for open
-vowels, about a third of that for close ones, teeth nearly closed for sibilants (Montgomery and Jackson 1983)."""
+vowels, about a third of that for close ones, teeth nearly closed for sibilants (Montgomery and Jackson 1983). Laughter
+keeps the mouth wide and half open, whatever is heard."""
 GESTURES |= {
     "AW": (*GESTURES["AA"], *GESTURES["UH"]),
     "AY": (*GESTURES["AA"], *GESTURES["IH"]),

@@ -7,8 +7,9 @@ Phones are those of the CMU dictionary: ARPAbet without stress, and SIL. PocketS
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from pocketsphinx import Decoder
 from avatars.speech.sound import RATE
 from avatars.speech.spelling import pronunciation, words_of
 
-SILENCE = "SIL"
+SILENCE, LAUGHTER = "SIL", "LAUGH"
+BURSTS = 4
+"""Aspirated vowels in a row, nothing between them, that are laughter: hahaha. Words hold fewer."""
 PHONES = frozenset(
     ("AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K")
     + ("L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH")
@@ -78,6 +81,21 @@ def decoded_phones(sound: Float[np.ndarray, " sample"]) -> list[Phone]:
     _decode(decoder, sound)
     found = ((segment.word, segment.start_frame, segment.end_frame + 1) for segment in decoder.seg() or ())
     return _phones(found, len(sound))
+
+
+def with_laughter(phones: Sequence[Phone], vowels: Collection[str]) -> list[Phone]:
+    """The phones, each run of at least BURSTS times HH and vowels (and silence) alone being one LAUGHTER."""
+    found: list[Phone] = []
+    for aspirated, run in groupby(phones, lambda phone: phone.name in vowels or phone.name in ("HH", SILENCE)):
+        burst = list(run)
+        breaths = [index for index, phone in enumerate(burst) if phone.name == "HH"] if aspirated else []
+        if len(breaths) < BURSTS:
+            found += burst
+            continue
+        first, last = breaths[0], min(breaths[-1] + 1, len(burst) - 1)
+        laugh = Phone(LAUGHTER, burst[first].start, burst[last].end)
+        found += [*burst[:first], laugh, *burst[last + 1 :]]
+    return found
 
 
 def _searched(sound: Float[np.ndarray, " sample"], words: list[str], beam: float) -> list[Phone]:

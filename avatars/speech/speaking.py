@@ -13,7 +13,7 @@ from avatars.speech.emotion import Intensity, laid_over, mood
 from avatars.speech.face import mouth_weights
 from avatars.speech.learned import HOP, heard_articulation
 from avatars.speech.life import BLINKS_A_MINUTE, alive
-from avatars.speech.phones import Phone, aligned_phones, decoded_phones
+from avatars.speech.phones import LAUGHTER, Phone, aligned_phones, decoded_phones, with_laughter
 from avatars.speech.prosody import Prosody, prosody
 from avatars.speech.sound import RATE
 from avatars.speech.style import Style
@@ -88,7 +88,7 @@ def content(
     """
     if not voice.speech.any():
         return np.zeros((len(times), len(CHANNELS)))
-    phones = decoded_phones(sound) if text is None else aligned_phones(sound, text)
+    phones = with_laughter(decoded_phones(sound), VOWELS) if text is None else aligned_phones(sound, text)
     said = articulation(phones, times, voice.effort(times))
     if text is None:
         heard = learned_articulation(sound, times)[:, -CONTACTS:] * ~_within_vowels(phones, times)[:, None]
@@ -97,10 +97,10 @@ def content(
 
 
 def _within_vowels(phones: Sequence[Phone], times: Float[np.ndarray, " frame"]) -> Bool[np.ndarray, " frame"]:
-    """Frames of vowels; a vowel's first and last moments are left out, where a neighbour may be misheard."""
+    """Frames of vowels and laughter; first and last moments are left out, where a neighbour may be misheard."""
     within = np.zeros(len(times), bool)
     for phone in phones:
-        if phone.name in VOWELS:
+        if phone.name in VOWELS or phone.name == LAUGHTER:
             within[slice(*np.searchsorted(times, (phone.start + VOWEL_EDGE, phone.end - VOWEL_EDGE)))] = True
     return within
 

@@ -9,6 +9,7 @@ import typer
 
 from face3d import __version__
 from face3d.cli.animate import animate
+from face3d.cli.avatar import avatar
 from face3d.cli.convert import convert
 from face3d.cli.evaluate import evaluate
 from face3d.cli.export import export
@@ -21,7 +22,9 @@ from face3d.cli.reconstruct import reconstruct
 from face3d.cli.render import render
 from face3d.cli.rig import rig
 from face3d.cli.speak import speak
+from face3d.cli.synth import synth
 from face3d.cli.track import track
+from face3d.cli.train import train
 
 app = typer.Typer(
     name="face3d",
@@ -43,7 +46,10 @@ app.command()(motion)
 app.command()(speak)
 app.command()(measure)
 app.command()(evaluate)
+app.command()(synth)
 app.add_typer(models, name="models")
+app.add_typer(avatar, name="avatar")
+app.add_typer(train, name="train")
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from face3d.errors import Face3DError
 from face3d.perception import MediaPipeDetector
 from face3d.track.following import Follower
 from face3d.track.motion import Motion, confidences
-from face3d.track.person import Person, informative, known, met
+from face3d.track.person import Person, familiar, informative, known, met
 from face3d.track.pose_expression import Placed
 from face3d.track.sightings import Sightings
 from face3d.track.streaming import Stream
@@ -99,8 +100,9 @@ class LiveFace:
         """
         follower = Follower(self.detector, self.face)
         waiting = iter(frames)
-        person = self._introduced(waiting, follower)
+        person, introduction = self._introduced(waiting, follower)
         stream, neutral = Stream(person), _Neutral(CALIBRATION if self.calibrate else 0.0)
+        deque(stream(introduction), maxlen=0)
         for frame in waiting:
             sightings = Sightings.of([frame.time], [follower(frame.pixels)])
             place = next(stream(sightings))
@@ -108,7 +110,7 @@ class LiveFace:
                 neutral.learn(place, frame.time)
                 yield self._moment(person, sightings, place, neutral)
 
-    def _introduced(self, frames: Iterator[Frame], follower: Follower) -> Person:
+    def _introduced(self, frames: Iterator[Frame], follower: Follower) -> tuple[Person, Sightings]:
         pictures, times, seen = [], [], []
         for frame in frames:
             sighting = follower(frame.pixels)
@@ -123,8 +125,10 @@ class LiveFace:
         sightings = Sightings.of(times, seen)
         best = informative([sightings])
         if self.head is not None:
-            return known(self.head, pictures[0].shape[:2], sightings[best], self.detector)
-        return met([pictures[index] for index in best], sightings[best], self.detector)
+            person = known(self.head, pictures[0].shape[:2], sightings[best], self.detector)
+        else:
+            person = met([pictures[index] for index in best], sightings[best], self.detector)
+        return familiar(person, sightings), sightings
 
     def _moment(self, person: Person, sightings: Sightings, place: Placed, neutral: "_Neutral") -> Performance:
         certain = np.maximum(confidences(person, sightings, Motion.of([place])), LEAST_CONFIDENCE)

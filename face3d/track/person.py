@@ -1,11 +1,11 @@
 """Who is seen: the head, the camera, and what both look like to the detector, solved once for a clip."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float64, Int, UInt8
 
 import morphable
 from face3d.errors import Face3DError
@@ -15,7 +15,8 @@ from face3d.fitting.start import FOCAL_PER_SIDE, FOCAL_SPREAD, first_state, prio
 from face3d.heads import model_of
 from face3d.perception import FaceObservation, MediaPipeDetector
 from face3d.perception.observation import SMALLEST_FACE
-from face3d.track.pose_expression import Lens, Placed, Seen, energy, first_place, fitted
+from face3d.track.motion_regression import Looks, MotionRegression, off_axis
+from face3d.track.pose_expression import Belief, Lens, Placed, Seen, energy, first_place, fitted, projected
 from face3d.track.response import Response, measured_response
 from face3d.track.sightings import Sightings
 from morphable import ARKIT_NAMES, Head
@@ -33,6 +34,12 @@ MOTIONS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthFunnel", "eyeBl
 """Expressions that hide a face's shape most."""
 ROUNDS = 8
 """Gauss-Newton steps from a rough start."""
+FAMILIAR = 60
+"""Frames from which a person's looks are learned."""
+HABIT_SPREAD, HABIT_ERROR = 0.004, 0.0003
+"""Metres: how far the detector may see a point of a person beside where it sees that of the head drawn, and how well
+the frames together tell."""
+HABIT_PASSES = 2
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,21 @@ class Person:
     response: Response
     sharpness: float
     """Of this face in a good frame."""
+    usual: Looks | None = None
+    """What the detector mostly makes of this person."""
 
     def seen(self, sightings: Sightings, index: int) -> Seen:
         """What one frame says; of a blurred one less is believed."""
         worth = float(np.clip(sightings.sharpness[index] / self.sharpness, 0.1, 1))
-        return Seen(sightings.landmarks[index, :, :2].astype(np.float64), worth)
+        belief = None if self.usual is None else self._belief(sightings[index : index + 1], self.usual)
+        return Seen(sightings.landmarks[index, :, :2].astype(np.float64), worth, belief)
+
+    def _belief(self, sighting: Sightings, usual: Looks) -> Belief:
+        regression = MotionRegression.load()
+        weights, turns = regression(regression.looks(sighting), usual)
+        middle = (sighting.landmarks[0, :, :2].mean(0) - self.lens.principal) / self.lens.focal
+        rotation = off_axis(np.append(middle, 1.0)) @ turns[0]
+        return Belief(weights[0], regression.deviations, rotation)
 
 
 def met(
@@ -94,10 +111,32 @@ def known(head: Head, size: tuple[int, int], sightings: Sightings, detector: Med
     return people[int(np.argmin(np.array(costs) + unlikely))]
 
 
+def familiar(person: Person, sightings: Sightings) -> Person:
+    """The person after a good look: what the detector mostly makes of them, and where it sees their points beside those
+    of the head drawn, which is not quite theirs."""
+    some = sightings[spread([sightings])]
+    person = replace(person, usual=MotionRegression.load().looks(some).usual)
+    places: list[Placed] = []
+    for _ in range(HABIT_PASSES):
+        starts = places or [first_place(person.response, landmarks, person.lens) for landmarks in some.landmarks]
+        places = [
+            fitted(person.response, person.seen(some, index), person.lens, start, ROUNDS)
+            for index, start in enumerate(starts)
+        ]
+        person = replace(person, response=person.response.shifted(_habits(person, some, places)))
+    return person
+
+
 def rough_place(person: Person, sightings: Sightings, index: int) -> Placed:
     """The head in one frame, from nothing but that frame."""
     start = first_place(person.response, sightings.landmarks[index], person.lens)
     return fitted(person.response, person.seen(sightings, index), person.lens, start, ROUNDS)
+
+
+def spread(pieces: Iterable[Sightings], first: int | None = None) -> Int[np.ndarray, " some"]:
+    """Up to FAMILIAR frames from all over those that show the face, or from the `first` so many of them."""
+    seen = np.flatnonzero(np.concatenate([piece.seen for piece in pieces]))[:first]
+    return seen[np.linspace(0, len(seen) - 1, min(FAMILIAR, len(seen))).astype(int)]
 
 
 def informative(pieces: Iterable[Sightings], first: int | None = None) -> Int[np.ndarray, " some"]:
@@ -146,6 +185,24 @@ def _steadier(
     named = dict(zip(ARKIT_NAMES, scores.tolist(), strict=True))
     before = FaceObservation((x0, y0, x1, y1), landmarks.astype(np.float64), named, None, 1.0)
     return detector.measure(picture, before.box) or before
+
+
+def _habits(person: Person, sightings: Sightings, places: list[Placed]) -> Float64[np.ndarray, "478 3"]:
+    """From where points should be seen to where they mostly are, in the head's frame, metres (a ridge regression)."""
+    normal = np.tile(np.eye(3) / HABIT_SPREAD**2, (len(person.response.embedded), 1, 1))
+    pull = np.zeros((len(normal), 3))
+    precision = 1 / (len(places) * HABIT_ERROR**2)
+    for landmarks, place in zip(sightings.landmarks, places, strict=True):
+        points = person.response.points(place.weights, place.eye)
+        depth = points @ place.rotation[2] + place.translation[2]
+        beside = (
+            (landmarks[:, :2] - projected(person.response, person.lens, place)) * depth[:, None] / person.lens.focal
+        )
+        plane = place.rotation[:2]
+        normal += plane.T @ plane * precision
+        pull += beside @ plane * precision
+    habits: np.ndarray = np.linalg.solve(normal, pull[..., None])[..., 0]
+    return habits
 
 
 def _misfit(person: Person, sightings: Sightings, index: int) -> float:

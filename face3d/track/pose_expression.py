@@ -10,6 +10,7 @@ import numpy as np
 import roma
 import torch
 from jaxtyping import Float64
+from scipy.spatial.transform import Rotation
 
 from face3d.fitting.evidence import EYELIDS, FACE_OVAL, IRISES, LIPS, OUTER_EYE_CORNERS
 from face3d.track.response import Response
@@ -17,14 +18,14 @@ from morphable import ARKIT_NAMES
 
 UNKNOWNS = len(ARKIT_NAMES) + 6
 """Weights, rotation about the camera's axes (radians), translation (metres)."""
-SIGMA = 0.04
+SIGMA = 0.08
 """Expected deviation of a point over the distance between the outer eye corners; errors of neighbours agree, and
 weigh accordingly."""
-SHARP_SIGMA = 0.025
+SHARP_SIGMA = 0.05
 """Of lids, lips and irises."""
-SKULL_SIGMA = 0.025
+SKULL_SIGMA = 0.05
 """Of points that no expression moves much."""
-OVAL_SIGMA = 0.08
+OVAL_SIGMA = 0.16
 SKULL = (168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 8, 9, 151, 10, 122, 351, 193, 417, 245, 465, 188, 412, 174, 399)
 PAIRS = np.array(
     [(13, 14), (82, 87), (312, 317), (81, 178), (311, 402)]
@@ -33,8 +34,10 @@ PAIRS = np.array(
 """Points of the inner lips and of the lids over each other: whether mouth and eyes are shut."""
 PAIR_SIGMA = 0.01
 """Of their distance: both ends of a pair share most of their error."""
-WEIGHT_SIGMA = 0.2
-"""Of an expression's weight about 0."""
+WEIGHT_SIGMA = 0.4
+"""Of an expression's weight about 0, where nothing else is believed."""
+TURN_SIGMA = 0.02
+"""Radians: of the head's rotation about what is believed."""
 HIDDEN_FACTOR = 4.0
 """How much less a point is worth where the surface looks away from the camera."""
 ROBUST = 2.0
@@ -67,17 +70,29 @@ class Placed:
 
     def moved(self, step: Float64[np.ndarray, "58"]) -> "Placed":
         """After a step of the unknowns; weights stay in [0, 1]."""
-        turn = roma.rotvec_to_rotmat(torch.as_tensor(step[52:55])).numpy()
+        turn = Rotation.from_rotvec(step[52:55]).as_matrix()
         weights = np.clip(self.weights + step[:52], 0.0, 1.0)
         return Placed(weights, turn @ self.rotation, self.translation + step[55:])
 
 
 @dataclass(frozen=True)
+class Belief:
+    """What is believed of a frame's head, whatever its shape: weights, their deviations, and the rotation to camera
+    axes."""
+
+    weights: Float64[np.ndarray, "52"]
+    deviations: Float64[np.ndarray, "52"]
+    rotation: Float64[np.ndarray, "3 3"]
+
+
+@dataclass(frozen=True)
 class Seen:
-    """What was seen in one frame: landmarks in pixels, and how much of a usual frame's evidence they are worth."""
+    """What was seen in one frame: landmarks in pixels, how much of a usual frame's evidence they are worth, and what
+    was believed at once."""
 
     landmarks: Float64[np.ndarray, "478 2"]
     worth: float = 1.0
+    belief: Belief | None = None
 
 
 def first_place(response: Response, landmarks: Float64[np.ndarray, "478 3"], lens: Lens) -> Placed:
@@ -102,7 +117,7 @@ def fitted(response: Response, seen: Seen, lens: Lens, start: Placed, rounds: in
 def normal_equations(
     response: Response, seen: Seen, lens: Lens, place: Placed
 ) -> tuple[Float64[np.ndarray, "58 58"], Float64[np.ndarray, "58"]]:
-    """Curvature and gradient of half the weighted squared residuals of landmarks and pairs, and of weights."""
+    """Curvature and gradient of half the weighted squared residuals of landmarks, pairs and beliefs."""
     points = response.points(place.weights, place.eye)
     turned = points @ place.rotation.T
     viewed = turned + place.translation
@@ -126,10 +141,9 @@ def normal_equations(
     pair_rows, pair_errors = _robust(jacobian[upper] - jacobian[lower], residual[upper] - residual[lower], sizes)
     rows, errors = np.concatenate([rows, pair_rows]), np.concatenate([errors, pair_errors])
     normal, gradient = rows.T @ rows, rows.T @ errors
-    diagonal = np.arange(52)
-    normal[diagonal, diagonal] += WEIGHT_SIGMA**-2
-    gradient[:52] += place.weights * WEIGHT_SIGMA**-2
-    return seen.worth * normal, seen.worth * gradient
+    curvature, pull = _prior(seen.belief, place)
+    normal[np.arange(UNKNOWNS), np.arange(UNKNOWNS)] += curvature
+    return seen.worth * normal, seen.worth * (gradient + pull)
 
 
 def bounded_step(
@@ -190,6 +204,19 @@ def _hidden(response: Response, place: Placed) -> Float64[np.ndarray, "478"]:
     towards = place.eye - response.embedded
     facing = (response.normals * towards).sum(1) / np.linalg.norm(towards, axis=1)
     return 1 + (HIDDEN_FACTOR - 1) * np.clip((0.25 - facing) / 0.25, 0, 1)
+
+
+def _prior(belief: Belief | None, place: Placed) -> tuple[Float64[np.ndarray, "58"], Float64[np.ndarray, "58"]]:
+    """Diagonal of the curvature, and gradient, of half the squared distance from what is believed."""
+    curvature, pull = np.zeros(UNKNOWNS), np.zeros(UNKNOWNS)
+    if belief is None:
+        curvature[:52] = WEIGHT_SIGMA**-2
+        pull[:52] = curvature[:52] * place.weights
+        return curvature, pull
+    curvature[:52], curvature[52:55] = belief.deviations**-2, TURN_SIGMA**-2
+    turned = Rotation.from_matrix(place.rotation @ belief.rotation.T).as_rotvec()
+    pull[:55] = curvature[:55] * np.concatenate([place.weights - belief.weights, turned])
+    return curvature, pull
 
 
 def _robust(

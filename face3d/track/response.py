@@ -5,7 +5,7 @@ the very head that is tracked and looking at the pictures with the same detector
 compared with what is seen on the video.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -68,6 +68,10 @@ class Response:
     def slopes(self, weights: Float64[np.ndarray, "52"]) -> Float64[np.ndarray, "52 478 3"]:
         """How points move with each weight, from where it is towards the farther knot."""
         return self._slopes[np.arange(len(weights)), (weights >= KNOTS[0]).astype(int)]
+
+    def shifted(self, habits: Float64[np.ndarray, "478 3"]) -> "Response":
+        """Points are seen that much beside where they were, from wherever one looks."""
+        return replace(self, offsets=np.concatenate([self.offsets[:1] + habits, self.offsets[1:]]))
 
     @cached_property
     def _slopes(self) -> Float64[np.ndarray, "52 2 478 3"]:

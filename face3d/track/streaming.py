@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import roma
-import torch
 from jaxtyping import Float64
+from scipy.spatial.transform import Rotation
 
 from face3d.track.motion import followed
 from face3d.track.person import Person
@@ -21,10 +20,16 @@ WEIGHT_GAIN = 12.0
 LID_CUTOFF = 8.0
 """Hertz: of lids and eyes that do not move; a blink takes a tenth of a second."""
 POSE_CUTOFF = 0.6
-"""Hertz: of a head that does not move."""
+"""Hertz: of a head that moves slowly."""
 ROTATION_GAIN, PLACE_GAIN = 12.0, 60.0
 """Hertz by which that rises at a radian, at a metre a second."""
-
+LONGEST_MEAN = 6.0
+"""Seconds over which a head that stands still is averaged."""
+DRIFT_SHARE, NOISE_SHARE = 0.25, 0.05
+"""Of each frame, in the short mean of how far values are from the filtered one, and in the noise."""
+STILL, MOVING = 3.0, 5.0
+"""Times its own noise up to which that mean is none, and from which on it is motion."""
+LEAST_NOISE = 1e-6
 INTERVALS = (0.001, 1.0)
 """Least and longest seconds between frames that filters are told of."""
 
@@ -58,25 +63,82 @@ class OneEuro:
         return _share(self.cutoff + self.gain * np.abs(self.speed), seconds)
 
 
+class Rest:
+    """Tells standing still from moving, by the noise that is measured on the way.
+
+    While values stay within their noise, their running mean over up to LONGEST_MEAN seconds is believed; as soon as a
+    short mean of them leaves it by more than noise allows, so much as a filter for moving values says.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.count = 0.0
+        self.noise = np.zeros(size)
+        self.drift = np.zeros(size)
+        self._steps: list[np.ndarray] = []
+
+    def share(
+        self,
+        change: Float64[np.ndarray, " value"],
+        step: Float64[np.ndarray, " value"],
+        seconds: float,
+        moving: float | Float64[np.ndarray, " value"],
+    ) -> Float64[np.ndarray, " value"]:
+        """How much of a change is believed.
+
+        Args:
+            change: from the last filtered value to this one.
+            step: from the last value to this one.
+            moving: how much would be believed of it if it moved.
+        """
+        self._measure(step)
+        self.drift = self.drift + DRIFT_SHARE * (change - self.drift)
+        usual = self.noise * math.sqrt(DRIFT_SHARE / (2 - DRIFT_SHARE))
+        away = float(np.sqrt(np.mean((self.drift / np.maximum(usual, LEAST_NOISE)) ** 2)))
+        moved = float(np.clip((away - STILL) / (MOVING - STILL), 0, 1))
+        self.count = min(self.count + 1, max(1.0, LONGEST_MEAN / seconds))
+        still = 1 / self.count
+        share: np.ndarray = still + (np.maximum(moving, still) - still) * moved
+        self.count = min(self.count, 1 / float(share.mean()))
+        return share
+
+    def _measure(self, step: Float64[np.ndarray, " value"]) -> None:
+        """The noise, from second differences, in which steady motion cancels."""
+        self._steps = [*self._steps[-1:], step]
+        if len(self._steps) == 2:
+            bend = np.abs(self._steps[1] - self._steps[0]) / math.sqrt(6)
+            bounded = np.where(self.noise > 0, np.minimum(bend, 3 * self.noise), bend)
+            self.noise = np.sqrt(self.noise**2 + NOISE_SHARE * (bounded**2 - self.noise**2))
+
+
 class Steadier:
     """Filters places that come in order."""
 
     def __init__(self) -> None:
         quick = [name.startswith("eye") for name in ARKIT_NAMES]
         self.weights = OneEuro(np.where(quick, LID_CUTOFF, STILL_CUTOFF), WEIGHT_GAIN)
-        self.translation = OneEuro(POSE_CUTOFF, PLACE_GAIN)
-        self.turning = OneEuro(POSE_CUTOFF, ROTATION_GAIN)
-        self.rotation: np.ndarray | None = None
+        self.turning, self.moving = OneEuro(POSE_CUTOFF, ROTATION_GAIN), OneEuro(POSE_CUTOFF, PLACE_GAIN)
+        self.turn_rest, self.place_rest = Rest(3), Rest(3)
+        self.raw: Placed | None = None
+        self.steady: Placed | None = None
 
     def __call__(self, place: Placed, seconds: float) -> Placed:
         """The filtered place, `seconds` after the last one."""
-        if self.rotation is None:
-            self.rotation = place.rotation
-        turn = roma.rotmat_to_rotvec(torch.as_tensor(place.rotation @ self.rotation.T)).numpy()
-        part = roma.rotvec_to_rotmat(torch.as_tensor(self.turning.share(turn, seconds) * turn)).numpy()
-        self.rotation = part @ self.rotation
+        if self.raw is None or self.steady is None:
+            self.raw = self.steady = place
+        turn, step = (_turn(place.rotation @ last.rotation.T) for last in (self.steady, self.raw))
+        share = self.turn_rest.share(turn, step, seconds, self.turning.share(turn, seconds))
+        part = Rotation.from_rotvec(share * turn).as_matrix()
+        way, step = (place.translation - last.translation for last in (self.steady, self.raw))
+        moved = self.place_rest.share(way, step, seconds, self.moving.share(way, seconds)) * way
         weights = self.weights(place.weights, seconds)
-        return Placed(weights, self.rotation, self.translation(place.translation, seconds))
+        self.raw = place
+        self.steady = Placed(weights, part @ self.steady.rotation, self.steady.translation + moved)
+        return self.steady
+
+
+def _turn(rotation: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, "3"]:
+    vector: np.ndarray = Rotation.from_matrix(rotation).as_rotvec()
+    return vector
 
 
 class Stream:

@@ -15,7 +15,7 @@ from jaxtyping import Float64, Int
 from face3d import __version__
 from face3d.perception import MediaPipeDetector
 from face3d.track.motion import BRIDGE, OVERLAP, Motion, confidences, followed, refined
-from face3d.track.person import Person, informative, known, met
+from face3d.track.person import Person, familiar, informative, known, met, spread
 from face3d.track.pose_expression import Placed
 from face3d.track.sightings import Notebook, Sightings, fingerprint
 from face3d.track.streaming import Stream
@@ -159,8 +159,10 @@ def _person(
     sightings = Sightings.joined(list(_chosen(notebook.pieces(), indices)))
     pictures = video.pictures(indices.tolist())
     if head is None:
-        return met(pictures, sightings, detector)
-    return known(head, pictures[0].shape[:2], sightings, detector)
+        person = met(pictures, sightings, detector)
+    else:
+        person = known(head, pictures[0].shape[:2], sightings, detector)
+    return familiar(person, Sightings.joined(list(_chosen(notebook.pieces(), spread(notebook.pieces(), introduction)))))
 
 
 def _chosen(pieces: Iterator[Sightings], indices: Int[np.ndarray, " some"]) -> Iterator[Sightings]:

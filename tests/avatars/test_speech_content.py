@@ -15,7 +15,9 @@ from avatars.speech import CHANNELS, RATE, Phone, SpeechStream, aligned_phones, 
 from avatars.speech.contact import Mouth, default_lips
 from avatars.speech.face import mouth_weights
 from avatars.speech.learned import heard_articulation
+from avatars.speech.phones import LAUGHTER, with_laughter
 from avatars.speech.prosody import prosody
+from avatars.speech.speaking import VOWELS
 from avatars.speech.spelling import pronunciation, words_of
 from morphable import ARKIT_NAMES
 
@@ -123,6 +125,19 @@ def test_any_mixture_of_shapes_can_be_closed(posed) -> None:
     assert np.median(mouth.gap(vertices(weights))) > 0.008
     assert mouth.gap(vertices(closed)).max() < 0.0005
     assert closed.min() >= 0 and closed.max() <= 1
+
+
+def test_laughter_is_told_from_words() -> None:
+    def phones(*names: str) -> list[Phone]:
+        return [Phone(name, 0.1 * index, 0.1 * index + 0.1) for index, name in enumerate(names)]
+
+    laugh = with_laughter(phones("S", "OW", *["HH", "AA"] * 5, "SIL", "T"), VOWELS)
+    assert [phone.name for phone in laugh] == ["S", "OW", LAUGHTER, "SIL", "T"]
+    assert (laugh[2].start, laugh[2].end) == pytest.approx((0.2, 1.2))
+    words = phones("HH", "AW", "HH", "IY", "HH", "AE", "D", "HH", "IH", "Z", "HH", "AE", "T")
+    assert with_laughter(words, VOWELS) == words
+    jaw = articulation(laugh, np.linspace(0.4, 1.0, 30), np.ones(30))[:, 0]
+    assert np.ptp(jaw) < 0.03 and jaw.min() > 0.1
 
 
 def test_lips_prepare_for_what_comes() -> None:

@@ -1,5 +1,9 @@
 """Tracking: decoding, following, fitting and refining on their own, and a rendered clip whose motion is known."""
 
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +14,7 @@ import roma
 import torch
 from typer.testing import CliRunner
 
+from avatars.media import write_video
 from benchmarks import tracking as benchmark
 from face3d.cli import app
 from face3d.errors import Face3DError
@@ -18,8 +23,9 @@ from face3d.track import Tracked, run_tracking
 from face3d.track import sightings as notes
 from face3d.track.following import Follower, Memory
 from face3d.track.motion import Motion, confidences, followed, refined
+from face3d.track.motion_regression import MotionRegression, off_axis
 from face3d.track.overlay import write_overlay
-from face3d.track.person import Person, informative
+from face3d.track.person import Person, familiar, informative
 from face3d.track.pose_expression import Lens, Placed, Seen, first_place, fitted, projected
 from face3d.track.response import Response
 from face3d.track.sightings import Notebook, Sightings
@@ -133,6 +139,37 @@ def test_informative_frames_show_different_sides(response: Response) -> None:
     chosen = yaws[informative([sightings[:30], sightings[30:]])]
     assert len(chosen) == 5 and np.diff(np.sort(chosen)).min() > 0.1 and np.abs(chosen).min() < 0.05
     assert informative([sightings], first=10).max() < 10
+
+
+def test_habits_of_the_detector_are_learned(person: Person) -> None:
+    random = np.random.default_rng(3)
+    habits = 0.002 * random.normal(size=(478, 3)) * [1.0, 1.0, 0.0]
+    seen = person.response.shifted(habits)
+    places = [placed(yaw) for yaw in 0.3 * random.normal(size=8)]
+    learned = familiar(person, sighted(seen, places, noise=0.2))
+    assert learned.usual is not None
+    before, after = (np.abs(each.offsets[0] - habits)[:, :2].mean() for each in (person.response, learned.response))
+    assert after < 0.5 * before
+
+
+def test_regression_ignores_where_a_face_is(response: Response) -> None:
+    regression = MotionRegression.load()
+    sightings = sighted(response, [placed(0.1, {"jawOpen": 0.5}), placed(), placed(-0.2)])
+    landmarks = sightings.landmarks.copy()
+    landmarks = 0.7 * landmarks + np.array([40.0, -25.0, 3.0], np.float32)
+    one, other = (regression.looks(each) for each in (sightings, replace(sightings, landmarks=landmarks)))
+    np.testing.assert_allclose(one.shape, other.shape, atol=1e-6)
+    np.testing.assert_allclose(one.turn, other.turn, atol=1e-6)
+    weights, rotations = regression(one, one.usual)
+    assert weights.min() >= 0 and weights.max() <= 1
+    np.testing.assert_allclose(rotations @ rotations.transpose(0, 2, 1), np.tile(np.eye(3), (3, 1, 1)), atol=1e-9)
+    assert weights[0, ARKIT_NAMES.index("jawOpen")] > weights[1, ARKIT_NAMES.index("jawOpen")] + 0.2
+
+
+def test_face_off_the_axis_looks_turned() -> None:
+    turned = off_axis(np.array([0.3, -0.2, 1.0]))
+    np.testing.assert_allclose(turned @ [0, 0, 1], np.array([0.3, -0.2, 1.0]) / np.linalg.norm([0.3, -0.2, 1.0]))
+    np.testing.assert_allclose(off_axis(np.array([0.0, 0.0, 2.0])), np.eye(3), atol=1e-12)
 
 
 class Painted:
@@ -360,3 +397,87 @@ def test_overlay_has_the_clips_frames_and_lies_on_the_face(
 ) -> None:
     write_overlay(tmp_path / "seen.mp4", acted[0], tracked, lambda done: None)
     assert benchmark.overlay_error(acted[0], tmp_path / "seen.mp4", detector, every=20) < 3.0
+
+
+@pytest.fixture(scope="session")
+def portrait(astronaut: np.ndarray) -> np.ndarray:
+    """A face in the middle of a small picture."""
+    return np.ascontiguousarray(astronaut[20:276, 100:356])
+
+
+def followed_in(pictures: list[np.ndarray], detector: MediaPipeDetector, face: int = 0) -> list[float | None]:
+    """Across where the face is in each, pixels."""
+    follower = Follower(detector, face)
+    found = [follower(picture).observation for picture in pictures]
+    return [None if each is None else float(each.landmarks[:, 0].mean()) for each in found]
+
+
+def test_real_face_is_followed_over_a_cut(portrait: np.ndarray, detector: MediaPipeDetector) -> None:
+    wide = np.full((256, 512, 3), 250, np.uint8)
+    other = wide.copy()
+    other[:, 256:] = portrait
+    first = np.concatenate([portrait, np.zeros_like(portrait)], axis=1)
+    places = followed_in([first] * 3 + [other] * 3, detector)
+    assert None not in places
+    np.testing.assert_allclose(np.array(places[3:]) - np.array(places[:3]), 256, atol=4)
+
+
+def test_real_face_that_leaves_and_returns(portrait: np.ndarray, detector: MediaPipeDetector) -> None:
+    room = np.full((256, 512, 3), 128, np.uint8)
+
+    def at(x: int) -> np.ndarray:
+        picture = room.copy()
+        picture[:, x : x + 256] = portrait
+        return picture
+
+    places = followed_in([at(0)] * 3 + [room] * 4 + [at(250)] * 3, detector)
+    assert places[3:7] == [None] * 4
+    assert None not in places[:3] + places[7:]
+    assert places[-1] == pytest.approx(places[0] + 250, abs=4)
+
+
+def test_one_of_two_real_faces_is_followed(
+    portrait: np.ndarray, acted: tuple[Path, Performance], detector: MediaPipeDetector
+) -> None:
+    drawn = np.ascontiguousarray(next(iter(Video(acted[0]).read())).pixels[80:400, 160:480])
+    small = np.full((320, 256, 3), 128, np.uint8)
+    small[:256] = portrait
+    pictures = [np.concatenate([np.roll(small, 2 * step, axis=1), drawn], axis=1) for step in range(4)]
+    apart = [followed_in(pictures, detector, face) for face in (0, 1)]
+    sides = [{place > 256 for place in places if place is not None} for places in apart]
+    assert all(None not in places for places in apart)
+    assert sorted(sides, key=str) == [{False}, {True}]
+
+
+@pytest.mark.slow
+def test_killed_at_random_points_ends_in_the_same_bytes(acted: tuple[Path, Performance], tmp_path: Path) -> None:
+    frames = [frame.pixels for frame in Video(acted[0]).read()]
+    clip = tmp_path / "clip.mp4"
+    write_video(clip, frames * 6, 25.0)
+
+    def command(output: Path) -> list[str]:
+        return [sys.executable, "-m", "face3d", "track", str(clip), "-o", str(output)]
+
+    began = time.monotonic()
+    subprocess.run(command(tmp_path / "whole.npz"), check=True, capture_output=True)
+    lasts = time.monotonic() - began
+    random = np.random.default_rng(5)
+    killed = 0
+    for _ in range(10):
+        process = subprocess.Popen(command(tmp_path / "killed.npz"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            process.wait(timeout=float(random.uniform(0.1, 0.9)) * lasts)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += 1
+        process.communicate()
+    subprocess.run(command(tmp_path / "killed.npz"), check=True, capture_output=True)
+    assert killed >= 3
+    assert (tmp_path / "killed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    assert not (tmp_path / "killed.npz.part").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_memory_does_not_grow_with_length(detector: MediaPipeDetector, tmp_path: Path) -> None:
+    assert benchmark.memory_growth(tmp_path, detector, frames=1000) < 30

@@ -1,0 +1,13 @@
+"""Avatars of Gaussians bound to a head's triangles (Qian et al., "GaussianAvatars", 2024).
+
+>>> avatar = GaussianAvatar.load("ada.avatar")                             # doctest: +SKIP
+>>> write_video("out.mp4", frames(avatar, performance, rate=25), rate=25)  # doctest: +SKIP
+"""
+
+from avatars.gaussian.avatar import GaussianAvatar
+from avatars.gaussian.evaluation import report
+from avatars.gaussian.exporting import splats
+from avatars.gaussian.performer import View, frames
+from avatars.gaussian.training import PRESETS, Preset, trained
+
+__all__ = ["PRESETS", "GaussianAvatar", "Preset", "View", "frames", "report", "splats", "trained"]

@@ -1,0 +1,318 @@
+"""Learning an avatar from a capture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from avatars.capture import Capture
+from avatars.gaussian import checkpoints
+from avatars.gaussian.avatar import EXPRESSIONS, GaussianAvatar, Gaussians
+from avatars.gaussian.driving import Moment
+from avatars.gaussian.losses import structural_similarity
+from avatars.gaussian.start import started
+from renderers import splat
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How long and how finely an avatar is learned.
+
+    Attributes:
+        size: longer side of the frames, pixels.
+        steps: frames that are looked at.
+        capacity: Gaussians at most.
+    """
+
+    size: int
+    steps: int
+    capacity: int
+
+
+PRESETS = {"cpu": Preset(256, 2500, 18_000), "gpu": Preset(512, 15_000, 80_000)}
+
+RATES = {
+    "position": 0.05,
+    "turn": 0.005,
+    "size": 0.01,
+    "opacity": 0.03,
+    "colour": 0.005,
+    "shift": 0.0003,
+    "tint": 0.0002,
+}
+"""Step sizes of Adam at the start, in each tensor's unit."""
+HARMONICS = 0.1
+"""Gradient of colours' higher orders over that of the first, as they rest on few directions."""
+HABIT_RATES = {"pose": 2e-4, "torso": 2e-3}
+LAST_RATE = 0.05
+"""Step sizes at the end over those at the start."""
+DEVIATIONS = torch.tensor([0.02] * 3 + [0.002] * 3 + [0.03] * 3 + [0.01] * 3 + [0.1] * EXPRESSIONS)
+"""By how much tracking may be off in a frame: rotation, translation, those of the torso, weights; radians, metres."""
+FRAME_RATE = 0.15
+"""Step size of those, in deviations."""
+SIMILARITY, MASK = 0.2, 0.1
+"""Weights of structural dissimilarity against absolute difference, and of the difference in opacity."""
+LEASH, LARGEST = 4.0, 1.0
+"""Sizes of its triangle that a Gaussian may be away from it, and deviations that it may have, before it is held."""
+HELD, CALM, TRUSTED = 0.01, 0.02, 1e-3
+"""Weights of being held, of corrections by moods and harmonics, and of changes to what was tracked."""
+FIRST_GROWTH, GROWTH_EVERY, LAST_GROWTH = 0.1, 0.05, 0.6
+"""Of all steps: when Gaussians are added, how often, until when."""
+GROWTH = 0.15
+"""Of the Gaussians, those that are split at once."""
+FAINT = 0.02
+"""Opacity below which a Gaussian is taken away."""
+SPLIT = 0.6
+"""Of the longest deviation, where the halves of a split Gaussian go, and how long they are."""
+LEAST_SEEN = 0.02
+"""How much the pictures said of a Gaussian's colour, over what they say of one in ten or less, for it to be kept."""
+SIDEDNESS = 0.1
+"""Metres that count as far as a normal turned by a radian, when what is nearest is looked for."""
+SAVE_EVERY = 500
+LOOK_EVERY = 200
+"""Steps between checkpoints, and between looks at frames that are held out."""
+Progress = Callable[[int, int, float], None]
+"""Told of steps done, of how many, and the PSNR of held-out frames (nan: none were looked at yet)."""
+
+
+def trained(
+    capture: Capture,
+    folder: Path,
+    *,
+    preset: Preset,
+    held_out: Int[np.ndarray, " some"],
+    progress: Progress | None = None,
+) -> GaussianAvatar:
+    """Learn from all frames but those held out; goes on from the newest sound checkpoint in `folder`.
+
+    The same capture gives the same avatar on the CPU, interrupted or not.
+
+    Raises:
+        ValueError: nothing is left to learn from.
+    """
+    learned = np.setdiff1d(np.arange(len(capture)), held_out)
+    if not len(learned):
+        raise ValueError("no frame is left to learn from; hold out fewer")
+    training = Training(capture, learned, preset)
+    training.restore(checkpoints.newest(folder))
+    looked = held_out[:: max(1, len(held_out) // 4)]
+    quality = float("nan")
+    while training.step < preset.steps:
+        training.advance()
+        if training.step % LOOK_EVERY == 0 and len(looked):
+            quality = float(np.mean([peak_signal(training.avatar, capture, int(index)) for index in looked]))
+        if training.step % SAVE_EVERY == 0:
+            checkpoints.write(folder, training.step, training.state())
+        if progress:
+            progress(training.step, preset.steps, quality)
+    return training.finished()
+
+
+class Training:
+    """An avatar that is being learned, and all that going on with it needs."""
+
+    def __init__(self, capture: Capture, learned: Int[np.ndarray, " some"], preset: Preset) -> None:
+        self.capture, self.learned, self.preset = capture, learned, preset
+        self.avatar = started(capture, learned)
+        self.background = torch.as_tensor(capture.background).float() / 255
+        self.frames = torch.nn.Embedding(len(capture), len(DEVIATIONS), sparse=True)
+        torch.nn.init.zeros_(self.frames.weight)
+        self.step = 0
+        self._own(self.avatar.gaussians)
+        self.noticed = torch.zeros(2, len(self.avatar.gaussians))
+        self.seen = torch.zeros(len(self.avatar.gaussians))
+
+    def advance(self) -> None:
+        """One step, on the next frame of a shuffled round."""
+        turn, place = divmod(self.step, len(self.learned))
+        index = int(np.random.default_rng([0, turn]).permutation(self.learned)[place])
+        self._set_rates()
+        change = self.frames(torch.tensor([index]))[0] * DEVIATIONS
+        moment = self._moment(index, change)
+        camera = self.capture.camera
+        means, axes, opacities, colours = self.avatar.placed(moment, camera)
+        means.retain_grad()
+        drawn = splat(means, axes, opacities, colours, camera)
+        picture = drawn.image + (1 - drawn.alpha[..., None]) * self.background
+        loss = self._loss(picture, drawn.alpha, index) + TRUSTED * (change / DEVIATIONS).square().mean()
+        for optimizer in self._optimizers():
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._notice(means)
+        for optimizer in self._optimizers():
+            optimizer.step()
+        self.step += 1
+        self._grow()
+
+    @torch.no_grad()
+    def finished(self) -> GaussianAvatar:
+        """What was learned, and where nothing was seen what is nearest."""
+        own = Gaussians(**{name: tensor.detach().clone() for name, tensor in self.avatar.gaussians.tensors().items()})
+        avatar = replace(self.avatar, gaussians=own)
+        rest = Moment(torch.zeros(EXPRESSIONS), torch.zeros(3), torch.zeros(3), torch.zeros(6))
+        facing = avatar.surface.frames(rest).rotation[own.triangle, :, 1]
+        places = torch.cat([avatar.shaped(rest)[0], SIDEDNESS * facing], 1)
+        enough = self.seen > LEAST_SEEN * self.seen.quantile(0.9)
+        unseen, seen = torch.nonzero(~enough)[:, 0], torch.nonzero(enough)[:, 0]
+        if len(seen) and len(unseen):
+            nearest = seen[cKDTree(places[seen].numpy()).query(places[unseen].numpy())[1]]
+            own.colour[unseen] = 0
+            own.colour[unseen, 0] = own.colour[nearest, 0]
+        for tensor in avatar.habits.tensors().values():
+            tensor.requires_grad_(False)
+        return avatar
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a checkpoint holds."""
+        groups = {
+            "gaussians": self.avatar.gaussians.tensors(),
+            "habits": self.avatar.habits.tensors(),
+            "training": {
+                "step": torch.tensor(self.step),
+                "frames": self.frames.weight,
+                "noticed": self.noticed,
+                "seen": self.seen,
+            },
+        }
+        for number, optimizer in enumerate(self._optimizers()):
+            for key, held in optimizer.state_dict()["state"].items():
+                values = {name: torch.as_tensor(value) for name, value in held.items()}
+                groups[f"optimizer {number} {key}"] = values
+        return {
+            f"{group}.{name}": t.detach().clone().contiguous() for group, ts in groups.items() for name, t in ts.items()
+        }
+
+    def restore(self, groups: dict[str, dict[str, Tensor]] | None) -> None:
+        """Go on from a checkpoint, if there is one."""
+        if groups is None:
+            return
+        for name, tensor in groups["habits"].items():
+            getattr(self.avatar.habits, name).data.copy_(tensor)
+        self._own(Gaussians(**groups["gaussians"]))
+        kept = groups["training"]
+        self.step = int(kept["step"])
+        self.frames.weight.data.copy_(kept["frames"])
+        self.noticed, self.seen = kept["noticed"], kept["seen"]
+        for number, optimizer in enumerate(self._optimizers()):
+            whole = optimizer.state_dict()
+            for group, values in groups.items():
+                if group.startswith(f"optimizer {number} "):
+                    state = {k: int(v) if k == "step" and number else v for k, v in values.items()}
+                    whole["state"][int(group.split()[-1])] = state
+            optimizer.load_state_dict(whole)
+
+    def _own(self, gaussians: Gaussians) -> None:
+        """Take Gaussians as what is learned, with fresh optimizers."""
+        for name in RATES:
+            setattr(gaussians, name, getattr(gaussians, name).detach().clone().requires_grad_())
+        self.avatar.gaussians = gaussians
+        habits = self.avatar.habits
+        learned = [(getattr(gaussians, name), rate) for name, rate in RATES.items()]
+        learned += [(getattr(habits, name).requires_grad_(), rate) for name, rate in HABIT_RATES.items()]
+        self.rates = [rate for _, rate in learned]
+        self.adam = torch.optim.Adam([{"params": [tensor], "lr": rate} for tensor, rate in learned], eps=1e-15)
+        self.frame_adam = torch.optim.SparseAdam([self.frames.weight], lr=FRAME_RATE)
+
+    def _optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        return self.adam, self.frame_adam
+
+    def _set_rates(self) -> None:
+        share = LAST_RATE ** (self.step / self.preset.steps)
+        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
+            group["lr"] = rate * share
+
+    def _moment(self, index: int, change: Float[Tensor, " change"]) -> Moment:
+        performance = self.capture.performance
+        channels = (performance.weights, performance.head, performance.translation)
+        weights, head, place = (torch.as_tensor(values[index]).float() for values in channels)
+        moment = self.avatar.habits.moment(weights, head, place)
+        return Moment(
+            (moment.weights + change[12:]).clamp(0, 1),
+            moment.head + change[:3],
+            moment.place + change[3:6],
+            moment.torso + change[6:12],
+        )
+
+    def _loss(
+        self, picture: Float[Tensor, "height width 3"], alpha: Float[Tensor, "height width"], index: int
+    ) -> Float[Tensor, ""]:
+        truth = torch.as_tensor(self.capture.frames[index]).float() / 255
+        mask = torch.as_tensor(self.capture.masks[index]).float() / 255
+        unlike = (1 - structural_similarity(picture, truth)).mean() / 2
+        loss = (1 - SIMILARITY) * (picture - truth).abs().mean() + SIMILARITY * unlike
+        own = self.avatar.gaussians
+        away = (own.position.norm(dim=-1) - LEASH).clamp(min=0).square().mean()
+        large = (own.size.exp() - LARGEST).clamp(min=0).square().mean()
+        calm = own.shift.square().mean() + own.tint.square().mean() + own.colour[:, 1:].square().mean()
+        return loss + MASK * (alpha - mask).abs().mean() + HELD * (away + large) + CALM * calm
+
+    def _notice(self, means: Tensor) -> None:
+        """How much the picture pulls at each Gaussian on the screen, and how much it says of its colour."""
+        own = self.avatar.gaussians
+        assert means.grad is not None and own.colour.grad is not None
+        camera = self.capture.camera
+        depth = camera.view(means.detach())[:, 2]
+        shown = own.colour.grad[:, 0].abs().sum(-1)
+        self.noticed[0] += means.grad.norm(dim=-1) * depth / camera.focal.mean()
+        self.noticed[1] += shown > 0
+        self.seen += shown
+        own.colour.grad[:, 1:] *= HARMONICS
+
+    @torch.no_grad()
+    def _grow(self) -> None:
+        """Split Gaussians at which the picture pulls most, take away those that are hardly there."""
+        every = max(1, round(GROWTH_EVERY * self.preset.steps))
+        if self.step % every or not FIRST_GROWTH <= self.step / self.preset.steps <= LAST_GROWTH:
+            return
+        own = self.avatar.gaussians
+        kept = torch.nonzero(own.opacity.sigmoid() >= FAINT)[:, 0]
+        pull = (self.noticed[0] / self.noticed[1].clamp(min=1))[kept]
+        count = min(round(GROWTH * len(kept)), self.preset.capacity - len(kept))
+        parents = kept[pull.topk(max(0, count)).indices]
+        chosen = torch.cat([kept, parents])
+        halves = torch.isin(chosen, parents)
+        after = torch.arange(len(chosen)) >= len(kept)
+        before, sparse = self.adam.state_dict(), self.frame_adam
+        self._own(Gaussians(**{name: tensor[chosen] for name, tensor in own.tensors().items()}))
+        self.frame_adam = sparse
+        for number in range(len(RATES)):
+            held = before["state"][number]
+            for name in ("exp_avg", "exp_avg_sq"):
+                held[name] = torch.where(_wide(halves, held[name][chosen]), 0, held[name][chosen])
+        self.adam.load_state_dict(before)
+        _split(self.avatar.gaussians, halves, torch.where(after, 1.0, -1.0))
+        self.noticed = torch.zeros(2, len(chosen))
+        self.seen = self.seen[chosen]
+
+
+def peak_signal(avatar: GaussianAvatar, capture: Capture, index: int) -> float:
+    """PSNR of a whole frame, from tracking only, dB."""
+    with torch.no_grad():
+        drawn = avatar.splatted(avatar.moment(capture.performance, index), capture.camera)
+        background = torch.as_tensor(avatar.background).float() / 255
+        picture = drawn.image + (1 - drawn.alpha[..., None]) * background
+        truth = torch.as_tensor(capture.frames[index]).float() / 255
+        return float(-10 * (picture - truth).square().mean().log10())
+
+
+def _split(own: Gaussians, halves: Tensor, way: Float[Tensor, " gaussian"]) -> None:
+    """Move halves apart along their longest axis, which gets shorter."""
+    which = torch.nonzero(halves)[:, 0]
+    longest = own.size[which].argmax(-1)
+    turns = roma.unitquat_to_rotmat(torch.nn.functional.normalize(own.turn[which], dim=-1))
+    axis = turns.gather(2, longest[:, None, None].expand(-1, 3, 1))[..., 0]
+    length = own.size[which, longest].exp()
+    own.position[which] += (way[which] * SPLIT * length)[:, None] * axis
+    own.size[which, longest] += float(np.log(SPLIT))
+
+
+def _wide(chosen: Tensor, like: Tensor) -> Tensor:
+    return chosen.view(-1, *[1] * (like.ndim - 1))

@@ -1,0 +1,185 @@
+"""From a video to an avatar: what is learned from, and learning."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from avatars.capture import Capture, silhouette, still_background
+from avatars.gaussian import PRESETS, GaussianAvatar, Preset, report, trained
+from avatars.mesh_performer import MeshPerformer
+from avatars.portrait.matte import person_matte
+from face3d import __version__
+from face3d.errors import Face3DError
+from face3d.locking import locked
+from face3d.perception import MediaPipeDetector
+from face3d.track.sightings import TASK, Notebook, fingerprint, forget
+from face3d.track.tracking import Progress, Tracked, run_tracking
+from face3d.track.video import Video
+from morphable import Head
+from morphable.editing import sampled
+from renderers import Camera
+
+AROUND = 1.0
+"""What of the picture is kept around the head, in its height."""
+FEWEST = 8
+"""Frames from which an avatar can be learned."""
+MOST = 600
+"""Frames: of longer clips, every second, third, ..."""
+BATCH = 64
+"""Frames posed at once."""
+
+
+def train(
+    clip: str | Path,
+    folder: str | Path,
+    *,
+    preset: str = "cpu",
+    holdout: float = 0.0,
+    head: Head | None = None,
+    face: int = 0,
+    progress: Progress | None = None,
+    learning: Callable[[int, int, float], None] | None = None,
+) -> tuple[GaussianAvatar, dict]:
+    """Make an avatar of a person in a video. Killed, the same call goes on.
+
+    Args:
+        clip: any video that FFmpeg reads, of a camera that stands still.
+        folder: the avatar's; docs/avatars.md describes what is in it.
+        preset: name of avatars.gaussian.PRESETS.
+        holdout: share of the clip, its end, that is not learned from but compared with.
+        head: the person's; estimated from the video if not given.
+        face: which one of the first frame with so many faces, most prominent first.
+        progress: told of a stage's name, frames done, of how many, before learning.
+        learning: told of steps done, of how many, and the PSNR of held-out frames.
+
+    Returns:
+        The avatar, and its report.
+
+    Raises:
+        Face3DError: it is no video, shows no such face, or too little of one.
+    """
+    if preset not in PRESETS:
+        raise Face3DError(f"A preset is {' or '.join(PRESETS)}, not {preset!r}.")
+    chosen, folder = PRESETS[preset], Path(folder)
+    capture = _kept_capture(Path(clip), folder, chosen, head, face, progress)
+    first_held = round((1 - holdout) * len(capture))
+    if first_held < FEWEST:
+        raise Face3DError(f"{clip} shows the face in too few frames to learn from ({first_held}); give a longer video.")
+    held_out = np.arange(first_held, len(capture))
+    checkpoints = folder / "checkpoints"
+    _claim(checkpoints, fingerprint((folder / "capture" / TASK).read_text(), repr(chosen), repr(holdout)))
+    avatar = trained(capture, checkpoints, preset=chosen, held_out=held_out, progress=learning)
+    avatar.provenance = {"made by": f"face3d {__version__}", "from": Path(clip).name, "preset": preset}
+    avatar.save(folder)
+    found = report(avatar, capture, held_out, folder)
+    shutil.rmtree(checkpoints)
+    return avatar, found
+
+
+def _kept_capture(
+    clip: Path, folder: Path, preset: Preset, head: Head | None, face: int, progress: Progress | None
+) -> Capture:
+    """The folder's capture, made if it is not there or of something else."""
+    if not clip.is_file():
+        raise Face3DError(f"There is no video at {clip}.")
+    made = not folder.exists()
+    identity = None if head is None else head.neutral.tobytes()
+    task = fingerprint(clip, face, __version__, preset.size, identity)
+    kept, sightings = folder / "capture", folder / "sightings"
+    label = kept / TASK
+    if label.is_file() and label.read_text() == task:
+        return Capture.load(kept)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        capture = captured(clip, sightings, preset.size, head=head, face=face, progress=progress)
+    except Face3DError:
+        if made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(kept, ignore_errors=True)
+    capture.save(kept)
+    label.write_text(task)
+    forget(sightings)
+    return capture
+
+
+def _claim(folder: Path, task: str) -> None:
+    """Empty a folder of what another task left."""
+    label = folder / TASK
+    if folder.exists() and (not label.is_file() or label.read_text() != task):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    label.write_text(task)
+
+
+def captured(
+    clip: str | Path,
+    sightings: Path,
+    size: int,
+    *,
+    head: Head | None = None,
+    face: int = 0,
+    detector: MediaPipeDetector | None = None,
+    progress: Progress | None = None,
+) -> Capture:
+    """Track a person through a video and tell the person from the background.
+
+    Args:
+        clip: any video that FFmpeg reads, of a camera that stands still.
+        sightings: folder where tracking keeps what it has seen.
+        size: pixels of the longer side of the frames kept, which show the head and what is near it.
+        head: the person's; estimated from the video if not given.
+        face: which one of the first frame with so many faces, most prominent first.
+        detector: finds faces; MediaPipe's if not given.
+
+    Raises:
+        Face3DError: it is no video, or shows no such face.
+    """
+    tell = progress or (lambda stage, done, total: None)
+    tracked = run_tracking(clip, sightings, head=head, face=face, detector=detector, progress=progress)
+    shown = np.flatnonzero(tracked.performance.confidence > 0)
+    shown = shown[:: -(-len(shown) // MOST)]
+    performance = sampled(tracked.performance, tracked.performance.times[shown])
+    posed = MeshPerformer(tracked.head, 64).posed
+    times = performance.times
+    vertices = torch.cat([posed(sampled(performance, times[i : i + BATCH])) for i in range(0, len(times), BATCH)])
+    camera, (x0, y0, x1, y1) = _framed(tracked, vertices, size)
+    height, width = camera.resolution
+
+    frames = np.empty((len(shown), height, width, 3), np.uint8)
+    masks = np.empty((len(shown), height, width), np.uint8)
+    kept = {int(index): place for place, index in enumerate(shown)}
+    for index, frame in enumerate(Video(Path(clip)).read()):
+        place = kept.get(index)
+        if place is None:
+            continue
+        near = frame.pixels[y0:y1, x0:x1]
+        frames[place] = cv2.resize(near, (width, height), interpolation=cv2.INTER_AREA)
+        shape = silhouette(tracked.head, vertices[place], camera)
+        matte = person_matte(frames[place], shape.head, shape.chin, shape.breadth)
+        masks[place] = (matte * 255 + 0.5).astype(np.uint8)
+        tell("telling the person from the background", place + 1, len(shown))
+    tell("locking", 0, 1)
+    landmarks = np.concatenate([piece.landmarks for piece in Notebook(sightings, "").pieces()])[shown, :, :2]
+    landmarks = (landmarks - (x0, y0)) * np.array([width / (x1 - x0), height / (y1 - y0)])
+    performance = locked(performance, tracked.head, camera, frames, masks, landmarks)
+    tell("locking", 1, 1)
+    return Capture(frames, masks, still_background(frames, masks), camera, tracked.head, performance)
+
+
+def _framed(tracked: Tracked, vertices: torch.Tensor, size: int) -> tuple[Camera, tuple[int, int, int, int]]:
+    """The camera of the part of the picture that is kept, and that part's edges in the video."""
+    rows, columns = tracked.camera.resolution
+    points = torch.stack([tracked.camera.project(each) for each in vertices])
+    low, high = points.amin((0, 1)), points.amax((0, 1))
+    margin = AROUND * float((points.amax(1) - points.amin(1))[:, 1].max())
+    x0, y0 = (max(0, int(edge - margin)) for edge in low.tolist())
+    x1, y1 = (min(int(edge + margin) + 1, side) for edge, side in zip(high.tolist(), (columns, rows), strict=True))
+    near = tracked.camera.cropped(x0, y0, y1 - y0, x1 - x0)
+    return near.scaled(min(1.0, size / max(y1 - y0, x1 - x0))), (x0, y0, x1, y1)

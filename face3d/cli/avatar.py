@@ -1,0 +1,190 @@
+"""`face3d avatar`."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from face3d.cli.talk import OutputFile, StageLines, TerminalProgress, one_sentence_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+avatar = typer.Typer(no_args_is_help=True, help="Neural avatars: learned from a video, driven by any performance.")
+Folder = Annotated[Path, typer.Argument(help="An avatar's folder.", show_default=False)]
+
+
+@avatar.command()
+def train(
+    clip: Annotated[
+        Path, typer.Argument(help="A video of one person, by a camera that stands still.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The avatar's folder, e.g. ada.avatar.", show_default=False)
+    ],
+    preset: Annotated[str, typer.Option(help="cpu (256 pixels) or gpu (512 pixels, for hours without one).")] = "cpu",
+    holdout: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the clip, its end, kept to compare with.")
+    ] = 0.0,
+    head: Annotated[
+        Path | None, typer.Option(help="The person's head (.glb); else estimated from the video.", show_default=False)
+    ] = None,
+    face: Annotated[int, typer.Option(min=0, help="Whom to follow, most prominent first.")] = 0,
+) -> None:
+    """Learn an avatar from a video. Killed, the same command goes on."""
+    with one_sentence_errors(ValueError):
+        with LearningLines() as lines:
+            lines.frames("loading", 0, 0)
+            from face3d import avatar as front_door
+            from face3d.errors import Face3DError
+            from face3d.output import require_writable_directory
+            from morphable import Head
+
+            if output.is_file():
+                raise Face3DError(f"{output} is a file; an avatar is a folder.")
+            require_writable_directory(output)
+            given = None if head is None else Head.load(head)
+            made, found = front_door.train(
+                clip,
+                output,
+                preset=preset,
+                holdout=holdout,
+                head=given,
+                face=face,
+                progress=lines.frames,
+                learning=lines.steps,
+            )
+        typer.echo(f"Avatar: {output} ({len(made.gaussians)} Gaussians from {found['frames']} frames)")
+        if found["psnr"] is not None:
+            typer.echo(
+                f"Held out: {len(found['held_out'])} frames, head {found['psnr']:.2f} dB, SSIM {found['ssim']:.3f}"
+            )
+
+
+@avatar.command()
+def render(
+    folder: Folder,
+    motion: Annotated[Path, typer.Argument(help="A performance: .csv .json .npz.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help=".mp4 or .webm.", show_default=False)],
+    sound: Annotated[
+        Path | None, typer.Option(help="Sound that starts with the motion: any audio or video.", show_default=False)
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Pixels of the longer side; else the clip's.", show_default=False)
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1, max=240, help="Frames a second; else the motion's.", show_default=False)
+    ] = None,
+    yaw: Annotated[float, typer.Option(help="Camera, degrees from the clip's to the person's left.")] = 0.0,
+    orbit: Annotated[float, typer.Option(help="Degrees that the camera goes around the head.")] = 0.0,
+    background: Annotated[
+        str | None, typer.Option(help="A colour's name or #rrggbb; else the clip's background.", show_default=False)
+    ] = None,
+) -> None:
+    """Let an avatar play a performance to a video, with sound."""
+    with one_sentence_errors(ValueError), StageLines() as stages:
+        stages("loading", 0.0)
+        from avatars.gaussian import GaussianAvatar, View, frames
+        from avatars.media import write_video
+        from morphable import Performance
+        from morphable.editing import frame_times, usual_rate
+
+        performance = Performance.load(motion)
+        chosen = rate or min(usual_rate(performance), 60)
+        count = len(frame_times(performance, chosen))
+        view = View(math.radians(yaw), math.radians(orbit), size)
+        behind = None if background is None else _colour(background)
+        pictures = frames(GaussianAvatar.load(folder), performance, chosen, view, background=behind)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_video(output, _counted(pictures, count, stages), chosen, sound)
+    typer.echo(f"Video: {output} ({count} frames, {count / chosen:.1f} s)")
+
+
+@avatar.command()
+def export(
+    folder: Folder,
+    output: OutputFile,
+    motion: Annotated[
+        Path | None, typer.Option(help="A performance whose first frame is exported; else rest.", show_default=False)
+    ] = None,
+) -> None:
+    """Write an avatar at rest as splats for other viewers: .ply as 3D Gaussian Splatting has it, or .spz."""
+    with one_sentence_errors(ValueError):
+        from avatars.export import splats as format_of_splats
+        from avatars.gaussian import GaussianAvatar, splats
+        from morphable import Performance
+
+        performance = None if motion is None else Performance.load(motion)
+        made = splats(GaussianAvatar.load(folder), performance)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        format_of_splats.save(made, output)
+        typer.echo(f"Splats: {output} ({len(made.means)})")
+
+
+@avatar.command()
+def view(
+    folder: Folder,
+    motion: Annotated[
+        Path | None, typer.Option(help="A performance to play: .csv .json .npz.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine alone.")] = 8080,
+) -> None:
+    """Show an avatar in the browser: orbit, 52 sliders, playback. Needs the extra `viewer`."""
+    with one_sentence_errors(ValueError, ImportError):
+        from avatars.gaussian import GaussianAvatar
+        from avatars.gaussian.viewer import Page
+        from morphable import Performance
+
+        performance = None if motion is None else Performance.load(motion)
+        page = Page(GaussianAvatar.load(folder), performance, port)
+        typer.echo(f"Open {page.address} (Ctrl-C ends it)")
+        try:
+            page.run()
+        except KeyboardInterrupt:
+            page.close()
+
+
+def _counted(pictures: "Iterator[np.ndarray]", count: int, stages: StageLines) -> "Iterator[np.ndarray]":
+    for index, picture in enumerate(pictures):
+        yield picture
+        stages("drawing", (index + 1) / count)
+
+
+def _colour(text: str) -> "np.ndarray":
+    """Encoded sRGB in [0, 1]."""
+    import numpy as np
+    from PIL import ImageColor
+
+    from face3d.errors import Face3DError
+
+    try:
+        return np.array(ImageColor.getrgb(text)[:3], np.float32) / 255
+    except ValueError as error:
+        raise Face3DError(f"{text!r} is no colour: give a name or #rrggbb.") from error
+
+
+class LearningLines(TerminalProgress):
+    """Shows a person how far tracking and learning are, and how well held-out frames are met."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description:38}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[quality]}"),
+            TimeRemainingColumn(),
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def frames(self, stage: str, done: int, total: int, quality: str = "") -> None:
+        """Of the named stage, so many frames are done; a total of 0 means that nobody knows."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=total or None, quality="")
+        self._progress.update(self._tasks[stage], completed=done, total=total or None, quality=quality)
+
+    def steps(self, done: int, total: int, quality: float) -> None:
+        """So many steps of learning are done; held-out frames are met with so many dB."""
+        self.frames("learning", done, total, "" if math.isnan(quality) else f"{quality:.2f} dB held out")

@@ -1,0 +1,57 @@
+"""`face3d train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from face3d.cli.talk import TerminalProgress, one_sentence_errors
+
+train = typer.Typer(help="Teach the project's networks on synthetic photos.", no_args_is_help=True)
+
+
+class StepCount(TerminalProgress):
+    """Shows a person how far the teaching is, and at what loss."""
+
+    def __init__(self) -> None:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        super().__init__(*columns, TimeRemainingColumn())
+        self._task = self._progress.add_task("", total=None)
+
+    def __call__(self, step: int, steps: int, loss: float) -> None:
+        self._progress.update(self._task, completed=step, total=steps, description=f"loss {loss:.3f}")
+
+
+@train.callback()
+def _options() -> None:
+    pass
+
+
+@train.command()
+def perception(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder; one that is there is gone on with.", show_default=False)
+    ],
+    preset: Annotated[str, typer.Option(help="cpu, cpu-small or gpu.")] = "cpu",
+    until: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this step; the same command goes on.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the photos and of the start.")] = 0,
+) -> None:
+    """Teach the network that finds landmarks, pose and classes of pixels; can be killed and started again at any time.
+
+    Several processes: torchrun --nproc-per-node 2 -m face3d train perception -o DIR.
+    """
+    with one_sentence_errors():
+        from face3d.errors import Face3DError
+        from face3d.output import require_writable_directory
+        from face3d.perception.network.training import PRESETS
+        from face3d.perception.network.training import train as teach
+
+        if preset not in PRESETS:
+            raise Face3DError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
+        require_writable_directory(output)
+        with StepCount() as steps:
+            teach(output, PRESETS[preset], seed, until, steps)
+    typer.echo(f"Network: {output / 'perception.safetensors'}; curves: {output / 'curves.png'}")

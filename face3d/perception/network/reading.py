@@ -1,0 +1,137 @@
+"""What the network sees of a face in a photo, in the photo's pixels."""
+
+import os
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+
+from face3d.errors import Face3DError
+from face3d.perception.network.architecture import FaceNetwork, Sight
+from face3d.perception.network.crop import CROP_SCALE, Crop, about
+from face3d.perception.network.examples import as_input, leading_directions
+from face3d.perception.network.weights import load_network
+
+NETWORK_VARIABLE = "FACE3D_NETWORK"
+SHIPPED = "perception.safetensors"
+ON_FACE = 468
+"""Landmarks before the irises'."""
+CHIN, BROW = 152, 10
+"""MediaPipe's points on the middle of the face's outline, whose line says how far a face is turned in the picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceReading:
+    """One face.
+
+    Attributes:
+        landmarks: MediaPipe's 478 points and the edges of the rows of teeth: x and y in the image's pixels.
+        deviation: how far off each may be along either axis, pixels (one standard deviation).
+        visible: how likely each is seen.
+        classes: face3d.synth.CLASSES over the crop, side by side.
+        crop: where in the image these classes lie.
+        rotation: of the skull, to the camera's axes with y up and z towards it.
+        identity, identity_deviation: coefficients of the default head, and their deviations along the population's
+            leading directions; along the others they are the average.
+        expression, expression_deviation: weights of ARKIT_NAMES.
+    """
+
+    landmarks: Float[np.ndarray, "landmark 2"]
+    deviation: Float[np.ndarray, " landmark"]
+    visible: Float[np.ndarray, " landmark"]
+    classes: UInt8[np.ndarray, "side side"]
+    crop: Crop
+    rotation: Float[np.ndarray, "3 3"]
+    identity: Float[np.ndarray, " identity"]
+    identity_deviation: Float[np.ndarray, " leading"]
+    expression: Float[np.ndarray, "52"]
+    expression_deviation: Float[np.ndarray, "52"]
+
+    def classes_in(
+        self, height: int, width: int
+    ) -> tuple[UInt8[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
+        """The classes over an image of that size, and where in it the crop lies; background elsewhere."""
+        x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        side = len(self.classes)
+        column, row = np.floor(self.crop.into(np.stack([x, y], -1).reshape(-1, 2)) * side).astype(int).T
+        inside = (row >= 0) & (row < side) & (column >= 0) & (column < side)
+        image = np.zeros(height * width, np.uint8)
+        image[inside] = self.classes[row[inside], column[inside]]
+        return image.reshape(height, width), inside.reshape(height, width)
+
+
+class FaceReader:
+    """Reads faces whose place is known.
+
+    Args:
+        network: as `load_network` returns it.
+    """
+
+    def __init__(self, network: FaceNetwork) -> None:
+        self.network = network
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """With the network of a file, of the environment variable FACE3D_NETWORK, or the shipped one.
+
+        Raises:
+            Face3DError: there is none, or it is damaged.
+        """
+        own = path or os.environ.get(NETWORK_VARIABLE)
+        if own is not None:
+            return cls(load_network(Path(own)))
+        shipped = files("assets") / "perception" / SHIPPED
+        if not shipped.is_file():
+            raise Face3DError(
+                f"No perception network is there; teach one with `face3d train perception` and name its "
+                f"perception.safetensors in {NETWORK_VARIABLE}."
+            )
+        with as_file(shipped) as file:
+            return cls(load_network(file))
+
+    def read(
+        self, image: UInt8[np.ndarray, "height width 3"], box: tuple[float, float, float, float], looks: int = 2
+    ) -> FaceReading:
+        """The face in the box of its landmarks (x0, y0, x1, y1) in an sRGB image; after the first look, each is at an
+        upright crop about the landmarks seen before."""
+        crop = about(box)
+        reading = self._look(image, crop)
+        for _ in range(looks - 1):
+            reading = self._look(image, upright(reading.landmarks))
+        return reading
+
+    def _look(self, image: UInt8[np.ndarray, "height width 3"], crop: Crop) -> FaceReading:
+        pixels = torch.from_numpy(crop.cut(image, self.network.size.side))[None]
+        with torch.inference_mode():
+            return _in_image(self.network(as_input(pixels)), crop)
+
+
+def upright(landmarks: Float[np.ndarray, "landmark 2"]) -> Crop:
+    """The crop about a face's landmarks in which its chin is below its brow."""
+    down = landmarks[CHIN] - landmarks[BROW]
+    turn = float(np.arctan2(-down[0], down[1]))
+    level = Crop(0.0, 0.0, 1.0, turn)
+    low, high = (edge(level.into(landmarks[:ON_FACE]), axis=0) for edge in (np.min, np.max))
+    x, y = level.out_of((low + high)[None] / 2)[0]
+    return Crop(float(x), float(y), CROP_SCALE * float((high - low).max()), turn)
+
+
+def _in_image(sight: Sight, crop: Crop) -> FaceReading:
+    turn = np.array([[np.cos(crop.turn), np.sin(crop.turn), 0], [-np.sin(crop.turn), np.cos(crop.turn), 0], [0, 0, 1]])
+    mean, directions, deviations = leading_directions()
+    return FaceReading(
+        landmarks=crop.out_of(sight.landmarks[0].double().numpy()),
+        deviation=crop.extent * sight.log_deviation[0].exp().numpy(),
+        visible=sight.visible[0].sigmoid().numpy(),
+        classes=sight.classes[0].argmax(0).to(torch.uint8).numpy(),
+        crop=crop,
+        rotation=turn @ sight.rotation[0].numpy(),
+        identity=mean + directions @ (deviations * sight.identity[0].numpy()),
+        identity_deviation=sight.identity_log_deviation[0].exp().numpy(),
+        expression=sight.expression[0].numpy(),
+        expression_deviation=sight.expression_log_deviation[0].exp().numpy(),
+    )
