@@ -11,9 +11,9 @@ from torch import Tensor
 import morphable
 from assets.default_head.anthropometry import ADULTS
 from assets.default_head.contact_sheet import HAIRS, IRISES, SKINS, YAWS, portrait
-from assets.identity_regression.sampling import population
 from morphable import MorphableModel, on_surface
 from morphable.anthropometry import anthropometric_points
+from morphable.population import Population
 
 PEOPLE, SEED = 2000, 3
 COLUMNS, ROWS, SIZE = 6, 5, 160
@@ -23,9 +23,9 @@ MOUTH_CORNERS, EYE_CORNERS = (61, 291), ((33, 133), (263, 362))
 
 def main() -> None:
     model = morphable.load()
-    mean, factor = population(model)
+    population = Population.load()
     draws = torch.randn(PEOPLE, model.identities, generator=torch.Generator().manual_seed(SEED)).double()
-    people = (mean + draws @ factor.mT).float()
+    people = (population.mean + draws @ population.factor(model).mT).float()
     for name, values in _measures(model, people).items():
         survey = ADULTS[name]
         found = f"{1000 * values.mean():.1f} ± {1000 * values.std():.1f}"

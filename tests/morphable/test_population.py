@@ -1,33 +1,30 @@
 """People drawn from the population, whose modes widen the default head."""
 
-from importlib.resources import as_file, files
-
 import pytest
 import torch
-from safetensors.torch import load_file
+
+from morphable.population import Population
 
 PEOPLE = 30
 
 
 @pytest.fixture(scope="module")
 def population():
-    with as_file(files("assets.population") / "population.safetensors") as path:
-        return {name: tensor.double() for name, tensor in load_file(path).items()}
+    return Population.load()
 
 
 @pytest.fixture(scope="module")
 def people(model, population):
     """Neutral heads and joints of people."""
-    factor = torch.linalg.cholesky(population["covariance"])
     draws = torch.randn(PEOPLE, model.identities, generator=torch.Generator().manual_seed(0)).double()
-    identities = (population["mean"] + draws @ factor.mT).float()
+    identities = (population.mean + draws @ population.factor(model).mT).float()
     return model.neutral(identities), model.joints(identities)
 
 
 def test_the_default_head_is_widened_by_the_residual_modes(model, population):
-    count = len(population["residual_basis"])
-    assert model.identities == len(population["mean"]) == 200 + count
-    assert torch.equal(model.identity_basis[-count:], population["residual_basis"].float())
+    count = len(population.residual_basis)
+    assert model.identities == len(population.mean) == 200 + count
+    assert torch.equal(model.identity_basis[-count:], population.residual_basis.float())
 
 
 def test_widening_leaves_the_model_itself_alone(model):
@@ -41,8 +38,8 @@ def test_widening_leaves_the_model_itself_alone(model):
 
 def test_eyeballs_move_as_a_whole(model, population):
     for side, name in enumerate(("eye_left", "eye_right")):
-        moves = population["residual_basis"][:, model.parts[name].vertices]
-        joint = population["residual_joint_basis"][:, 2 + side, None]
+        moves = population.residual_basis[:, model.parts[name].vertices]
+        joint = population.residual_joint_basis[:, 2 + side, None]
         assert (moves - joint).abs().max() < 1e-5
 
 
@@ -56,7 +53,7 @@ def test_lids_keep_out_of_the_eyeballs(model, people):
 
 
 def test_lips_stay_closed(model, population):
-    moves = population["residual_basis"][:, model.soft[model.lip_pairs]]
+    moves = population.residual_basis[:, model.soft[model.lip_pairs]]
     apart = torch.einsum("kpci,pc->kpi", moves, model.lip_weights.double())
     assert apart.norm(dim=-1).max() < 1e-4
 
@@ -70,3 +67,11 @@ def test_people_measure_as_people_do(model, people):
     face = neutrals[:, model.regions["face"]]
     breadth = 1000 * (face[..., 0].amax(1) - face[..., 0].amin(1))
     assert 0.03 < breadth.std() / breadth.mean() < 0.08
+
+
+def test_what_moves_the_face_most_comes_first(model, population):
+    factor = population.factor(model)
+    torch.testing.assert_close(factor @ factor.mT, population.covariance, rtol=1e-4, atol=1e-4)
+    face = model.identity_basis[:, model.regions["face"]].double().flatten(1)
+    strengths = (factor.mT @ face).square().sum(1)
+    assert (strengths.diff() < 1e-9).all()
