@@ -20,7 +20,7 @@ from face3d.appearance.iris import iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading
 from face3d.appearance.plain import plain_picture
 from face3d.appearance.sheet import CLAY, preview_sheet
-from face3d.appearance.unwrap import unwrap
+from face3d.appearance.unwrap import PhotoView, unwrap
 from face3d.errors import Face3DError
 from face3d.fitting.evidence import OUTER_EYE_CORNERS
 from face3d.fitting.gauss_newton import Belief, State
@@ -122,7 +122,7 @@ def run_reconstruction(
 ) -> Reconstruction:
     """As `reconstruct`, with the pictures and the report that the command line writes.
 
-    The texture and the pictures are of the photo that sees the face most from the front.
+    The pictures are of the photo that sees the face most from the front; the texture comes from all, that one first.
     """
     if detector is None:
         with MediaPipeDetector() as own:
@@ -140,8 +140,15 @@ def run_reconstruction(
     stages("painting the texture")
     main = _most_frontal(states)
     subject, state = subjects[main], states[main]
-    skin, light = _fit_appearance(subject, state)
-    textures = _textures(subject, state, skin, light, texture_size)
+    lit = [_fit_appearance(each, its_state) for each, its_state in zip(subjects, states, strict=True)]
+    skin, light = lit[main]
+    textures = _own_textures(subject, state, skin, light, texture_size)
+    views = [
+        _photo_view(each, its_state, its_light)
+        for each, its_state, (_, its_light) in zip(subjects, states, lit, strict=True)
+    ]
+    views = [views[main], *(view for view, each in zip(views, subjects, strict=True) if _adds_to(each, subject))]
+    textures["head"] = unwrap(views, model, textures["head"], texture_size)
 
     stages("drawing pictures")
     landmark_errors = [fit.landmark_error(s, b) for fit, s, b in zip(fits, states, biases, strict=True)]
@@ -288,20 +295,21 @@ def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"],
     return separate_skin_and_light(srgb_to_linear(photo[chosen]), result.normals[0][chosen], subject.greyscale)
 
 
-def _textures(
+def _adds_to(other: Subject, main: Subject) -> bool:
+    """Whether a photo can lend the main one its colours."""
+    return other is not main and other.greyscale == main.greyscale
+
+
+def _own_textures(
     subject: Subject, state: State, skin: Float[Tensor, "3"], light: Float[Tensor, "9 3"], size: int
 ) -> dict[str, UInt8[np.ndarray, "h w c"]]:
-    """All parts' textures, the skin's from the photo."""
-    observation, model = subject.observation, subject.model
-    window = subject.window(UNWRAP_SIZE, LOOK_MARGIN)
-    camera = window.camera(subject.camera(state))
-    photo = window.pixels(subject.photo.pixels)
-    scale = window.size / window.side
-    landmarks = (observation.landmarks[:, :2] - np.array([window.x, window.y])) * scale
-    scores = observation.expression_scores
+    """All parts' textures as the model has them, in the person's colours."""
+    model, view = subject.model, _photo_view(subject, state, light)
+    scores = subject.observation.expression_scores
     openness = 1.0 - (scores["eyeBlinkLeft"] + scores["eyeBlinkRight"]) / 2
-    towards = torch.nn.functional.normalize(camera.position, dim=0)
-    iris = iris_colour(photo.numpy(), landmarks, shading(towards[None], light)[0], openness)
+    towards = torch.nn.functional.normalize(view.camera.position, dim=0)
+    landmarks = _in_window(subject)
+    iris = iris_colour(view.photo.numpy(), landmarks, shading(towards[None], light)[0], openness)
     if subject.greyscale:
         iris = iris.mean().expand(3)
     textures = default_textures(
@@ -313,11 +321,26 @@ def _textures(
     )
     if subject.greyscale:
         textures = {name: _without_colour(image) for name, image in textures.items()}
-    eye_distance = float(np.linalg.norm(landmarks[OUTER_EYE_CORNERS[0]] - landmarks[OUTER_EYE_CORNERS[1]]))
-    vertices = subject.vertices(state)
-    inside = window.inside(subject.photo.pixels)
-    textures["head"] = unwrap(photo, inside, camera, vertices, model, light, textures["head"], eye_distance, size)
     return textures
+
+
+def _photo_view(subject: Subject, state: State, light: Float[Tensor, "9 3"]) -> PhotoView:
+    window = subject.window(UNWRAP_SIZE, LOOK_MARGIN)
+    corners = _in_window(subject)[list(OUTER_EYE_CORNERS)]
+    return PhotoView(
+        photo=window.pixels(subject.photo.pixels),
+        inside=window.inside(subject.photo.pixels),
+        camera=window.camera(subject.camera(state)),
+        vertices=subject.vertices(state),
+        light=light,
+        eye_distance=float(np.linalg.norm(corners[0] - corners[1])),
+    )
+
+
+def _in_window(subject: Subject) -> Float[np.ndarray, "478 2"]:
+    """The landmarks in the pixels of what is unwrapped."""
+    window = subject.window(UNWRAP_SIZE, LOOK_MARGIN)
+    return (subject.observation.landmarks[:, :2] - np.array([window.x, window.y])) * window.size / window.side
 
 
 def _iris_share(model: MorphableModel, state: State) -> float:

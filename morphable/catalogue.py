@@ -19,6 +19,7 @@ from morphable.errors import ModelFileError
 from morphable.flame import Flame, albedo_from, flame_from, is_flame, landmarks_from, regions_from
 from morphable.ict import ict_from_arrays, ict_from_folder, is_ict, is_ict_folder
 from morphable.model import LandmarkEmbedding, MorphableModel
+from morphable.population import Population
 from morphable.storage import read_albedo, read_description, read_model, write_albedo, write_model
 from morphable.unpickling import read_npy, read_npz, read_pickle
 
@@ -208,8 +209,11 @@ def _entry(name: str, description: Mapping[str, Any]) -> Entry:
 
 @lru_cache(maxsize=1)
 def _load_default() -> MorphableModel:
+    """The default head, widened by how scanned people differ beyond its sliders."""
     with as_file(files("assets") / "default_head" / "head.safetensors") as path:
-        return read_model(path, DEFAULT)
+        model = read_model(path, DEFAULT)
+    population = Population.load()
+    return model.widened(population.residual_basis, population.residual_joint_basis)
 
 
 @lru_cache(maxsize=4)

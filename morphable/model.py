@@ -1,6 +1,8 @@
 """The interface behind which every head model stands."""
 
+from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -121,6 +123,14 @@ class MorphableModel(nn.Module):
         if not self.can_express:
             return neutral.new_zeros(*weights.shape[:2], *neutral.shape[1:])
         return torch.einsum("bxe,evi->bxvi", weights, self.expression_basis)
+
+    def widened(self, modes: Float[Tensor, "mode vertex 3"], joint_modes: Float[Tensor, "mode joint 3"]) -> Self:
+        """A model with further directions of identity, after its own."""
+        wider = copy(self)
+        wider._buffers = dict(self._buffers)
+        wider.identity_basis = torch.cat([self.identity_basis, modes.to(self.identity_basis)])
+        wider.joint_basis = torch.cat([self.joint_basis, joint_modes.to(self.joint_basis)])
+        return wider
 
     @property
     def can_express(self) -> bool:

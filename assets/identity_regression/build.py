@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 
 import morphable
 from assets.identity_regression.learning import learned
-from assets.identity_regression.sampling import Sighting, population, sightings
+from assets.identity_regression.sampling import Sighting, sightings
 from face3d.perception import MediaPipeDetector
+from morphable.population import Population
 
-HEADS, VIEWS, SEED, BATCH = 4000, 2, 1, 50
+HEADS, VIEWS, SEED, BATCH = 2400, 2, 1, 50
 PROCESSES = 2
 
 
@@ -20,7 +21,8 @@ def build(path: Path) -> None:
     batches = [range(start, start + BATCH) for start in range(0, HEADS, BATCH)]
     with ProcessPoolExecutor(PROCESSES) as pool:
         seen = [sighting for some in pool.map(_looked_at, batches) for sighting in some]
-    tensors, errors = learned(seen, *population())
+    people = Population.load()
+    tensors, errors = learned(seen, people.mean, people.factor(morphable.load()))
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     print(json.dumps({"pictures": len(seen), "mean square error by yaw": errors}))
 

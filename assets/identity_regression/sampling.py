@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import roma
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from avatars.painting import Paint, draw_head, paint, to_srgb8
 from face3d.perception import FaceObservation, MediaPipeDetector
 from morphable import MorphableModel, on_surface
 from morphable.appearance import default_textures
+from morphable.population import Population
 from renderers import Camera, DirectionalLight, EnvironmentLight, Light
 
 SIZE = 384
@@ -37,20 +36,15 @@ class Sighting:
     """World to camera."""
 
 
-def population() -> tuple[Float[Tensor, " identity"], Float[Tensor, "identity identity"]]:
-    """Mean of the default head's coefficients over people, and a factor of their covariance."""
-    tensors = load_file(Path(__file__).parents[1] / "population" / "population.safetensors")
-    return tensors["mean"].double(), torch.linalg.cholesky(tensors["covariance"].double())
-
-
 def sightings(
     model: MorphableModel, detector: MediaPipeDetector, heads: range, views: int, seed: int
 ) -> Iterator[Sighting]:
     """`views` pictures of each head; those on which no face is found are left out. Each head is its own random draw."""
-    mean, factor = population()
+    people = Population.load()
+    factor = people.factor(model)
     for head in heads:
         random = np.random.default_rng([seed, head])
-        identity = (mean + factor @ torch.as_tensor(random.normal(size=model.identities))).float()[None]
+        identity = (people.mean + factor @ torch.as_tensor(random.normal(size=model.identities))).float()[None]
         painted = paint(model, colours(model, random), TEXELS)
         weights = torch.tensor(np.stack([_expression(random) for _ in range(views)]), dtype=torch.float32)
         with torch.no_grad():

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
-from assets.identity_regression.sampling import TEXELS, background, colours, lights, population
+from assets.identity_regression.sampling import TEXELS, background, colours, lights
 from avatars.painting import draw_head, paint, to_srgb8
 from face3d.perception import MediaPipeDetector
 from morphable import ARKIT_NAMES, MorphableModel, on_surface
+from morphable.population import Population
 from renderers import Camera
 
 SIZE = 320
@@ -65,11 +66,12 @@ class Filmed:
 
 def filmed(model: MorphableModel, detector: MediaPipeDetector, heads: range, views: int, seed: int) -> Iterator[Filmed]:
     """`views` pictures of each head, less those on which no face is found. Each head is its own random draw."""
-    mean, factor = population()
+    people = Population.load()
+    factor = people.factor(model)
     embedding = model.landmarks["mediapipe"]
     for head in heads:
         random = np.random.default_rng([seed, head])
-        identity = (mean + factor @ torch.as_tensor(random.normal(size=model.identities))).float()[None]
+        identity = (people.mean + factor @ torch.as_tensor(random.normal(size=model.identities))).float()[None]
         painted = paint(model, colours(model, random), TEXELS)
         weights = np.stack([expression(random) for _ in range(views)])
         weights[:RESTING] = 0

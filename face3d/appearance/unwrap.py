@@ -1,4 +1,7 @@
-"""A photo onto a head's texture: where it is seen, taken from the photo with the light removed; elsewhere completed."""
+"""Photos onto a head's texture: where it is seen, taken from the photo with the light removed; elsewhere completed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +13,7 @@ from avatars.painting import to_srgb8
 from face3d.appearance.completion import Surface, strands
 from face3d.appearance.light import shading
 from morphable import MorphableModel
-from renderers import Camera, interpolate, rasterize, srgb_to_linear, vertex_normals
+from renderers import Camera, Fragments, interpolate, rasterize, srgb_to_linear, vertex_normals
 
 GRAZING = (0.2, 0.6)
 """Cosine between surface and line of sight from which a texel begins to be, and is fully, taken from the photo."""
@@ -51,6 +54,10 @@ MOST_DEPTH = 0.2
 """Largest deviation of the brightness of invented hair, in logarithms."""
 CLIPPED = (0.94, 0.995)
 """sRGB values between which a channel is taken to saturate."""
+FIRST_PHOTO = 1.15
+"""What the first photo's view of a texel is worth beside another's as good: eyes and lips should come from one."""
+DECISIVE = 8
+"""Power of the quality by which photos share a texel: two at once blur it, as they never fit to the pixel."""
 MIRROR_TRUST = 0.3
 """What a seen texel is worth for the colour of its unseen mirror image."""
 WELL_SEEN = (0.5, 0.95)
@@ -65,72 +72,142 @@ RATIO_LIMIT = 2.5
 """Largest |log| of the photo's albedo over the model's."""
 
 
+@dataclass(frozen=True)
+class PhotoView:
+    """A photo of a head, and how the head stood before it.
+
+    Attributes:
+        photo: sRGB in [0, 1], as the camera sees it.
+        inside: which pixels of `photo` there are; the others are padding.
+        vertices: as posed in the photo.
+        light: spherical harmonics that lit the face.
+        eye_distance: between the outer eye corners, in pixels of the photo.
+    """
+
+    photo: Float[Tensor, "height width 3"]
+    inside: Bool[Tensor, "height width"]
+    camera: Camera
+    vertices: Float[Tensor, "vertex 3"]
+    light: Float[Tensor, "9 3"]
+    eye_distance: float
+
+
 def unwrap(
-    photo: Float[Tensor, "height width 3"],
-    inside: Bool[Tensor, "height width"],
-    camera: Camera,
-    vertices: Float[Tensor, "vertex 3"],
-    model: MorphableModel,
-    light: Float[Tensor, "9 3"],
-    base: UInt8[np.ndarray, "base_size base_size 3"],
-    eye_distance: float,
-    size: int,
+    views: Sequence[PhotoView], model: MorphableModel, base: UInt8[np.ndarray, "base_size base_size 3"], size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
     """The skin's albedo as an sRGB texture.
 
     The skin's albedo is expressed as a ratio to the model's own skin, `base`, the hair's as it is. Their smooth parts
     spread over the surface from seen to unseen texels, detail is mirrored from the other half, and both blend by how
-    well a texel is seen; so there is no seam to hide. What is smooth is worked out at the size of `base`, the photo is
-    taken over at the full size.
+    well a texel is seen; so there is no seam to hide. What is smooth is worked out at the size of `base`, photos are
+    taken over at the full size. Of several photos each texel comes from the one that faces it most nearly; their
+    colours are brought to the first one's.
 
     Args:
-        photo: sRGB in [0, 1], as the camera sees it.
-        inside: which pixels of `photo` there are; the others are padding.
-        vertices: as posed in the photo.
-        light: spherical harmonics that lit the face.
+        views: the first is the one that shows the face best.
         base: the model's own skin, sRGB.
-        eye_distance: between the outer eye corners, in pixels of the photo.
         size: pixels a side of the texture.
     """
-    positions, normals, masks, surface = _texel_geometry(model, vertices, len(base))
-    places, trust, glimpsed = _seen(photo, inside, camera, positions, normals, model, vertices, eye_distance)
-    brightness = srgb_to_linear(photo).clamp(min=DARKEST).log()
-    white = shading(normals, light).log()
+    masks, surface = _texel_regions(model, views[0].vertices, len(base))
     own = srgb_to_linear(torch.tensor(base).float() / 255).clamp(min=DARKEST).log()
-    albedo = _sampled(brightness, places) - white
+    sights = [_taken(view, model, own, masks) for view in views]
+    shares = _shares(sights)
+    sights = [_recoloured(sight, sights[0], masks["face"]) for sight in sights]
+
+    trust = torch.stack([sight.trust for sight in sights]).amax(0)
+    glimpsed = torch.stack([sight.glimpsed for sight in sights]).amax(0)
+    albedo = torch.stack([share[..., None] * sight.albedo for share, sight in zip(shares, sights, strict=True)]).sum(0)
     deviation = _deviation_from_skin(albedo - own, trust, masks["core"])
     skin_like = 1 - _smoothstep(deviation.abs().amax(-1), *OUTLIER)
     hair_like = masks["crown"] * _smoothstep(-deviation.amin(-1), *DARKER)
     skin_expected = torch.maximum(masks["doubtful"], masks["face"] * (1 - trust))
     trust = _better_half(trust * (1 - skin_expected * (1 - skin_like)))
     unseen = _completion(albedo, own, trust, glimpsed, skin_like, hair_like, masks, surface)
-    smooth = torch.lerp(unseen, -white, trust[..., None])
-    if size != len(base):
-        smooth, trust, places = _enlarged(torch.cat([smooth, trust[..., None], places], -1), size).split([3, 1, 2], -1)
-    else:
-        trust = trust[..., None]
-    return to_srgb8(torch.addcmul(smooth, trust, _sampled(brightness, places)).exp())
+
+    found = _enlarged((1 - trust[..., None]) * unseen, size)
+    for share, sight, view in zip(shares, sights, views, strict=True):
+        weight = (trust * share)[..., None]
+        parts = torch.cat([weight * sight.offset, weight, sight.places], -1)
+        offset, weight, places = _enlarged(parts, size).split([3, 1, 2], -1)
+        found = found + torch.addcmul(offset, weight, _sampled(_log_radiance(view), places))
+    return to_srgb8(found.exp())
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What one photo says of each texel; logarithms of linear values."""
+
+    albedo: Float[Tensor, "size size 3"]
+    offset: Float[Tensor, "size size 3"]
+    """What makes the photo's radiance the albedo."""
+    places: Float[Tensor, "size size 2"]
+    trust: Float[Tensor, "size size"]
+    glimpsed: Float[Tensor, "size size"]
+    quality: Float[Tensor, "size size"]
+    """How good its view of the texel is, beside other photos' views."""
+
+
+def _taken(view: PhotoView, model: MorphableModel, own: Tensor, masks: dict[str, Tensor]) -> _Sight:
+    """What a photo alone says. It shows well what faces it and is skin where skin is expected."""
+    positions, normals = _texel_geometry(model, view.vertices, len(own))
+    places, trust, glimpsed, facing = _seen(view, positions, normals, model)
+    offset = -shading(normals, view.light).log()
+    albedo = _sampled(_log_radiance(view), places) + offset
+    deviation = _deviation_from_skin(albedo - own, trust, masks["core"]).abs().amax(-1)
+    expected = torch.maximum(masks["doubtful"], masks["face"])
+    quality = trust * facing.clamp(min=0) * (1 - expected * _smoothstep(deviation, *OUTLIER))
+    return _Sight(albedo, offset, places, trust, glimpsed, quality)
+
+
+def _log_radiance(view: PhotoView) -> Float[Tensor, "height width 3"]:
+    return srgb_to_linear(view.photo).clamp(min=DARKEST).log()
+
+
+def _shares(sights: Sequence[_Sight]) -> Float[Tensor, "photo size size"]:
+    """Of each photo in each texel: nearly all of it for the one that faces it most nearly, the first if in doubt."""
+    quality = torch.stack([sight.quality for sight in sights])
+    quality[0] = quality[0] * FIRST_PHOTO
+    weights = quality.clamp(min=1e-3) ** DECISIVE
+    return weights / weights.sum(0)
+
+
+def _recoloured(sight: _Sight, first: _Sight, face: Float[Tensor, "size size"]) -> _Sight:
+    """With the colours that the first photo gives to what both see."""
+    both = (face > 0.5) & (sight.trust > 0.5) & (first.trust > 0.5)
+    if sight is first or both.sum() < MIN_FACE_TEXELS:
+        return sight
+    change = (first.albedo - sight.albedo)[both].median(0).values
+    return replace(sight, albedo=sight.albedo + change, offset=sight.offset + change)
+
+
+def _texel_fragments(model: MorphableModel, size: int) -> Fragments:
+    """The skin's triangles, rasterized into its texture."""
+    x, y = 2 * model.uv[:, 0] - 1, 1 - 2 * model.uv[:, 1]
+    flat = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None]
+    return rasterize(flat, model.uv_triangles[model.parts["head"].triangles], (size, size))
 
 
 def _texel_geometry(
     model: MorphableModel, vertices: Tensor, size: int
-) -> tuple[Tensor, Tensor, dict[str, Float[Tensor, "size size"]], Surface]:
-    """Position and normal on the posed skin of every texel, 0 where there is no skin; from 0 to 1, how far it is skin
-    at all, and belongs to each of `_vertex_regions`; and the surface under the texture.
-    """
-    span = model.parts["head"].triangles
-    corners, triangles = model.uv_triangles[span], model.triangles[span]
-    x, y = 2 * model.uv[:, 0] - 1, 1 - 2 * model.uv[:, 1]
-    flat = torch.stack([x, y, torch.zeros_like(x), torch.ones_like(x)], 1)[None]
-    fragments = rasterize(flat, corners, (size, size))
+) -> tuple[Float[Tensor, "size size 3"], Float[Tensor, "size size 3"]]:
+    """Position and normal of every texel on the posed skin, 0 where there is no skin."""
+    attributes = torch.cat([vertices, vertex_normals(vertices, model.triangles)], 1)
+    triangles = model.triangles[model.parts["head"].triangles]
+    values = interpolate(attributes, _texel_fragments(model, size), triangles)[0]
+    return values[..., :3], torch.nn.functional.normalize(values[..., 3:], dim=-1)
+
+
+def _texel_regions(
+    model: MorphableModel, vertices: Tensor, size: int
+) -> tuple[dict[str, Float[Tensor, "size size"]], Surface]:
+    """From 0 to 1, how far each texel is skin at all, and belongs to each of `_vertex_regions`; and the surface under
+    the texture."""
+    part = model.parts["head"]
+    triangles, fragments = model.triangles[part.triangles], _texel_fragments(model, size)
     regions = _vertex_regions(model)
-    masks = torch.stack(list(regions.values()), 1).float()
-    attributes = torch.cat([vertices, vertex_normals(vertices, model.triangles), masks], 1)
-    values = interpolate(attributes, fragments, triangles)[0]
-    normals = torch.nn.functional.normalize(values[..., 3:6], dim=-1)
-    texel_masks = dict(zip(regions, values[..., 6:].unbind(-1), strict=True))
-    surface = Surface.of(vertices[: model.parts["head"].vertices.stop], triangles, fragments)
-    return values[..., :3], normals, texel_masks, surface
+    values = interpolate(torch.stack(list(regions.values()), 1).float(), fragments, triangles)[0]
+    surface = Surface.of(vertices[: part.vertices.stop], triangles, fragments)
+    return dict(zip(regions, values.unbind(-1), strict=True)), surface
 
 
 def _vertex_regions(model: MorphableModel) -> dict[str, Bool[Tensor, " vertex"]]:
@@ -151,25 +228,21 @@ def _vertex_regions(model: MorphableModel) -> dict[str, Bool[Tensor, " vertex"]]
 
 
 def _seen(
-    photo: Tensor,
-    inside: Tensor,
-    camera: Camera,
-    positions: Tensor,
-    normals: Tensor,
-    model: MorphableModel,
-    vertices: Tensor,
-    eye_distance: float,
-) -> tuple[Float[Tensor, "size size 2"], Float[Tensor, "size size"], Float[Tensor, "size size"]]:
-    """Where in the photo each texel lies, from -1 to 1 across it; how far it can be trusted to be seen there; and how
-    far what lies on it or just above it can be."""
+    view: PhotoView, positions: Tensor, normals: Tensor, model: MorphableModel
+) -> tuple[
+    Float[Tensor, "size size 2"], Float[Tensor, "size size"], Float[Tensor, "size size"], Float[Tensor, "size size"]
+]:
+    """Where in the photo each texel lies, from -1 to 1 across it; how far it can be trusted to be seen there; how far
+    what lies on it or just above it can be; and the cosine between the skin there and the line of sight."""
+    camera, photo = view.camera, view.photo
     height, width = camera.resolution
-    fragments = rasterize(camera.clip(vertices[None]), model.triangles, camera.resolution)
+    fragments = rasterize(camera.clip(view.vertices[None]), model.triangles, camera.resolution)
     depth = fragments.depth[0]
-    outline = _near_outline(depth.numpy(), max(1.5, RIM * eye_distance))
-    rim = torch.as_tensor(np.maximum(outline, _near_eyes(model, fragments.triangle[0], eye_distance)))
+    outline = _near_outline(depth.numpy(), max(1.5, RIM * view.eye_distance))
+    rim = torch.as_tensor(np.maximum(outline, _near_eyes(model, fragments.triangle[0], view.eye_distance)))
     pixels = camera.project(positions.flatten(0, 1)).view(*positions.shape[:2], 2)
     places = pixels / pixels.new_tensor([width, height]) * 2 - 1
-    found = _sampled(torch.stack([depth, rim, photo.amax(-1), inside.float()], -1), places)
+    found = _sampled(torch.stack([depth, rim, photo.amax(-1), view.inside.float()], -1), places)
     distance = camera.view(positions.flatten(0, 1))[:, 2].view(positions.shape[:2])
     facing = (normals * torch.nn.functional.normalize(camera.position - positions, dim=-1)).sum(-1)
     visible = (distance > 0) & (distance < found[..., 0] + DEPTH_TOLERANCE) & (places.abs() < 1).all(-1)
@@ -177,7 +250,7 @@ def _seen(
     unclipped = 1 - 0.8 * _smoothstep(found[..., 2], *CLIPPED)
     visible = visible * normals.any(-1) * unclipped
     trust = visible * _smoothstep(facing, *GRAZING) * (1 - found[..., 1])
-    return places, trust, visible * _smoothstep(facing, *GLIMPSED)
+    return places, trust, visible * _smoothstep(facing, *GLIMPSED), facing
 
 
 def _sampled(image: Float[Tensor, "height width channel"], places: Float[Tensor, "size size 2"]) -> Tensor:

@@ -11,7 +11,7 @@ from face3d.fitting.gauss_newton import Belief
 from morphable import MorphableModel
 from renderers import vertex_normals
 
-CALIBRATION = 1.4
+CALIBRATION = 1.15
 """Deviations found over the posterior's own. `python -m benchmarks accuracy` prints how much of the surface then lies
 within one of them and within two."""
 RESIDUAL = 0.0004

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import as_file, files
 
 import numpy as np
 import roma
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 
 from face3d.synth.anatomy import anatomy
 from morphable import ARKIT_NAMES
+from morphable.population import Population
 
 TOGETHER = 8
 PEOPLE = 2
@@ -104,9 +103,8 @@ def _neighbours(seed: int, block: int) -> tuple[Person, ...]:
 @cache
 def population() -> tuple[Float[np.ndarray, " identity"], Float[np.ndarray, "identity identity"]]:
     """Mean of the default head's coefficients over people, and a factor of their covariance."""
-    with as_file(files("assets.population") / "population.safetensors") as path:
-        tensors = load_file(path)
-    return tensors["mean"].numpy(), torch.linalg.cholesky(tensors["covariance"].double()).float().numpy()
+    people = Population.load()
+    return people.mean.float().numpy(), people.factor(anatomy().model).float().numpy()
 
 
 def expression(random: np.random.Generator) -> Float[np.ndarray, "52"]:

@@ -9,7 +9,7 @@ from avatars.painting import draw_head, paint, to_srgb8
 from face3d.appearance.completion import Surface, strands
 from face3d.appearance.iris import HAZEL, iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading, skin_colour
-from face3d.appearance.unwrap import spread, unwrap
+from face3d.appearance.unwrap import PhotoView, spread, unwrap
 from morphable import ARKIT_NAMES, MorphableModel
 from morphable.appearance import default_textures
 from renderers import Camera, EnvironmentLight, Light, linear_to_srgb, rasterize, srgb_to_linear, vertex_normals
@@ -82,17 +82,8 @@ def test_unwrapping_a_rendered_head_gives_its_texture_back(model: MorphableModel
     camera = Camera.looking_at([0.0, 0.0, 1.0], [0.0, -0.02, 0.0], [0.0, 1.0, 0.0], 0.35, (768, 768))
     lit = draw_head(camera, vertices, model, painted, lights=[EnvironmentLight(side_light())], supersample=2)
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-    found = unwrap(
-        photo,
-        torch.ones(photo.shape[:2]).bool(),
-        camera,
-        vertices,
-        model,
-        side_light(),
-        base,
-        eye_distance=200.0,
-        size=512,
-    )
+    view = PhotoView(photo, torch.ones(photo.shape[:2]).bool(), camera, vertices, side_light(), 200.0)
+    found = unwrap([view], model, base, size=512)
     middle = np.s_[200:330, 215:297]
     error = np.abs(found[middle].astype(float) - (base * tint)[middle])
     assert np.median(error) < 5
@@ -110,12 +101,33 @@ def test_the_unseen_half_is_completed_from_the_seen_one(model: MorphableModel, v
     ambient[0] = 3.0
     lit = draw_head(camera, vertices, model, paint(model, dark, 256), lights=[EnvironmentLight(ambient)])
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-    found = unwrap(
-        photo, torch.ones(photo.shape[:2]).bool(), camera, vertices, model, ambient, base, eye_distance=130.0, size=256
-    ).astype(float)
+    view = PhotoView(photo, torch.ones(photo.shape[:2]).bool(), camera, vertices, ambient, 130.0)
+    found = unwrap([view], model, base, size=256).astype(float)
     cheeks = found[140:165, 95:110].mean(), found[140:165, 146:161].mean()
     expected = dark["head"][140:165, 95:110].mean()
     assert cheeks == pytest.approx((expected, expected), rel=0.15)
+
+
+def test_photos_from_both_sides_give_each_its_own(model: MorphableModel, vertices: torch.Tensor) -> None:
+    """Either cheek comes from the photo that shows it, in the first photo's colours though the other is darker."""
+    textures = default_textures(model, resolution=256)
+    row, column = np.mgrid[0:256, 0:256]
+    spots = np.where((row // 8 + column // 8) % 2, 1.0, np.where(column < 128, 0.75, 0.9))[..., None]
+    marked = textures | {"head": (textures["head"] * spots).astype(np.uint8)}
+    views = []
+    for x, brightness in ((0.7, 3.0), (-0.7, 1.5)):
+        camera = Camera.looking_at([x, 0.0, 0.7], [0.0, -0.02, 0.0], [0.0, 1.0, 0.0], 0.35, (512, 512))
+        ambient, told = torch.zeros(9, 3), torch.zeros(9, 3)
+        ambient[0], told[0] = brightness, 3.0
+        lit = draw_head(camera, vertices, model, paint(model, marked, 256), lights=[EnvironmentLight(ambient)])
+        photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
+        views.append(PhotoView(photo, torch.ones(512, 512).bool(), camera, vertices, told, 130.0))
+    both = unwrap(views, model, textures["head"], size=256).astype(float)
+    for cheek in (np.s_[140:165, 90:112], np.s_[140:165, 144:166]):
+        assert np.abs(both[cheek] - marked["head"][cheek]).mean() < 6
+    alone = unwrap(views[:1], model, textures["head"], size=256).astype(float)
+    hidden = np.s_[140:165, 90:112]
+    assert np.abs(alone[hidden] - marked["head"][hidden]).mean() > 8
 
 
 def unwrapped(
@@ -138,7 +150,7 @@ def unwrapped(
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
     everywhere = torch.ones(photo.shape[:2]).bool()
     fitted = vertices + torch.tensor([slip, slip, 0.0])
-    return unwrap(photo, everywhere, camera, fitted, model, side_light(), base, 230.0, size)
+    return unwrap([PhotoView(photo, everywhere, camera, fitted, side_light(), 230.0)], model, base, size)
 
 
 def texels(model: MorphableModel, wanted: torch.Tensor, size: int) -> np.ndarray:

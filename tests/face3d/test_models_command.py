@@ -50,7 +50,7 @@ def test_add_list_export_remove(flame: Path, models: Path, tmp_path: Path) -> No
     assert run("add", flame).stdout == line
     listed = run("list")
     vertices = len(morphable.load().mean)
-    assert listed.stdout.startswith(f"default: {vertices} vertices, 200 identity coefficients, 52 of 52 ARKit shapes")
+    assert listed.stdout.startswith(f"default: {vertices} vertices, 260 identity coefficients, 52 of 52 ARKit shapes")
     assert listed.stdout.endswith(line)
     assert run("export", "flame", "-o", tmp_path / "out" / "flame.glb").exit_code == 0
     head = Head.load(tmp_path / "out" / "flame.glb")
