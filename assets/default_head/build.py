@@ -19,6 +19,7 @@ from assets.default_head.expressions import (
     lip_contacts,
     with_lids_seated,
     with_lips_closed,
+    with_mouth_lined,
     with_teeth_held,
 )
 from assets.default_head.geometry import (
@@ -74,7 +75,7 @@ def build(path: Path) -> None:
     mean, modes = with_lips_closed(mean, modes, contacts)
     face = find_skin(mean[skin], skin_triangles, base, number)
     mean, modes = with_lids_seated(mean, modes, joints, joint_modes, face, ranges)
-    modes = with_teeth_held(mean, modes, face, ranges)
+    modes = with_mouth_lined(mean, with_teeth_held(mean, modes, face, ranges), face)
     face = find_skin(mean[skin], skin_triangles, base, number)
     template, drawn = _drawn(base, people, parts, rings)
 

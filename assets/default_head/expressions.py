@@ -66,6 +66,8 @@ DEVIATIONS = 5.0
 JAW_SHAPES = ("jawForward", "jawLeft", "jawOpen", "jawRight")
 TEETH_REACH = 0.006
 """Standard deviation in metres of the distance over which skin holds the teeth behind it."""
+LINING_REACH, LINING_DEPTH = 0.004, 0.006
+"""Metres over which skin carries the mouth's lining, and from the lips' inner edge to where it does so fully."""
 LID_REACH = 0.009
 """Metres about the eyeball within which skin is kept off it."""
 LID_SHAPE = 3e-4
@@ -230,6 +232,21 @@ def with_teeth_held(mean: Tensor, modes: Tensor, skin: Skin, ranges: dict) -> Te
         for name in names:
             held = slice(*ranges[name][0])
             modes[:, held] = torch.tensordot(fit.mT, _similarities(mean[held] - middle), 1)
+    return modes
+
+
+def with_mouth_lined(mean: Tensor, modes: Tensor, skin: Skin) -> Tensor:
+    """The identity modes changed so that the mouth's lining keeps behind the skin before it on every head; towards the
+    loop at which the lips end, it goes with them as it did."""
+    outside = np.setdiff1d(np.arange(len(skin.vertices)), skin.mouth_lining)
+    lining = skin.vertices[skin.mouth_lining]
+    away = np.linalg.norm(lining[:, None] - skin.vertices[outside], axis=2)
+    near = np.exp(-(away - away.min(1, keepdims=True)) / LINING_REACH)
+    followed = torch.as_tensor(near / near.sum(1, keepdims=True), dtype=modes.dtype) @ modes[:, outside]
+    deep = cKDTree(skin.vertices[skin.mouth]).query(lining)[0] / LINING_DEPTH
+    share = torch.as_tensor(np.clip(deep, 0, 1), dtype=modes.dtype)[:, None]
+    modes = modes.clone()
+    modes[:, skin.mouth_lining] = torch.lerp(modes[:, skin.mouth_lining], followed, share)
     return modes
 
 

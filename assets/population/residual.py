@@ -23,7 +23,9 @@ LIDS = 0.007
 CLEAR = 0.008
 """Metres above an eyeball up to which skin moves less beside it, so that it keeps out of it."""
 ABOUT_EYE = 0.012
-DEPTH = 0.012
+LINING = 10.0
+"""How strongly linings follow the skin before them."""
+DEPTH = 0.005
 """Metres over which what lies under the skin follows it."""
 EYES = ("eye_left", "eye_right")
 MOUTH = ("teeth_upper", "teeth_lower", "tongue")
@@ -62,7 +64,7 @@ def residual_modes(
         lining = np.union1d(np.flatnonzero(sockets & (lefts == (side == 0))), rim)
         held[lining], goals[:, lining] = HELD, balls[-1][:, None]
     under = np.flatnonzero((model.regions["inner_mouth"] | model.regions["nostrils"])[skin.vertices].numpy())
-    held[under], goals[:, under] = 1.0, _followed(surface, fields, scanned, surface.vertices[under])
+    held[under], goals[:, under] = LINING, _followed(surface, fields, scanned, surface.vertices[under])
 
     known = scanned * np.clip(near / LIDS, 0, 1) ** 2
     bending = _bending(surface)
