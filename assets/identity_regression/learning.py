@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from assets.identity_regression.sampling import Sighting
-from face3d.fitting.identity_regression import IdentityRegression, features, normalised
+from face3d.fitting.identity_regression import features, normalised
 
 YAWS = (-0.9, -0.45, 0.0, 0.45, 0.9)
 DIRECTIONS = 160
@@ -16,8 +16,9 @@ REACH = 0.9
 RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e5)
 """Candidates for the penalty on weights; held-out heads choose one for each coefficient."""
 HELD_OUT = 0.15
-SHARED = tuple(i / 8 for i in range(9))
-"""Candidates for the part of the error that two photos of a person share; held-out heads choose."""
+SHARED = 0.5
+"""The part of the error that two photos of a person share. Drawn heads share none of it; people differ from all that is
+drawn in ways that each of their photos shows."""
 ALIGNMENTS = 5
 
 
@@ -65,32 +66,9 @@ def learned(
         "yaws": torch.tensor(YAWS),
         "weights": torch.stack(weights).half(),
         "covariances": torch.stack(covariances).half(),
+        "shared": torch.tensor(SHARED),
     }
-    tensors["shared"] = torch.tensor(_shared(tensors, sightings, goals, heads, held))
     return tensors, dict(zip(map(str, YAWS), unexplained, strict=True))
-
-
-def _shared(
-    tensors: dict[str, Tensor],
-    sightings: Sequence[Sighting],
-    goals: Float[Tensor, "picture identity"],
-    heads: Int[Tensor, " picture"],
-    held: Bool[Tensor, " picture"],
-) -> float:
-    """The candidate under which held-out heads are likeliest, each judged from all of its pictures together."""
-    whitened = {name: tensor.double() for name, tensor in tensors.items()}
-    whitened |= {"mean": torch.zeros_like(goals[0]), "factor": torch.eye(goals.shape[1], dtype=torch.float64)}
-    likelihoods = torch.zeros(len(SHARED))
-    for head in heads[held].unique():
-        pictures = (heads == head).nonzero()[:, 0].tolist()
-        evidences = [
-            IdentityRegression(**whitened, shared=0.0).evidence(sightings[each].observation) for each in pictures
-        ]
-        for place, shared in enumerate(SHARED):
-            belief = IdentityRegression(**whitened, shared=shared).combined(evidences)
-            off = goals[pictures[0]] - belief.mean
-            likelihoods[place] += float(torch.logdet(belief.precision) - off @ belief.precision @ off)
-    return SHARED[int(likelihoods.argmax())]
 
 
 def _template(sightings: Sequence[Sighting]) -> Float[Tensor, "478 3"]:

@@ -51,24 +51,19 @@ class IdentityRegression:
         return cls(**tensors, shared=shared)
 
     def belief(self, observations: Sequence[FaceObservation]) -> Belief:
-        """What photos of one person tell of the identity, and the population."""
-        return self.combined([self.evidence(observation) for observation in observations])
+        """What photos of one person tell of the identity, and the population.
 
-    def evidence(self, observation: FaceObservation) -> tuple[Float[Tensor, "identity identity"], Tensor]:
-        """What one photo adds to the prior: the precision, and that times the estimate."""
-        estimate, covariance = self._one(observation)
-        posterior = torch.linalg.inv(covariance)
-        return posterior - torch.eye(len(posterior), dtype=posterior.dtype), posterior @ estimate
-
-    def combined(self, evidences: Sequence[tuple[Float[Tensor, "identity identity"], Tensor]]) -> Belief:
-        """The belief from several photos' evidence.
-
-        An error that photos share does not average out: each of n photos counts 1 / (1 + (n - 1) shared).
+        Each photo's estimate is turned into evidence, its posterior less the prior, and the evidence is added up. An
+        error that photos share does not average out: each of n photos counts 1 / (1 + (n - 1) shared).
         """
-        count = 1 + (len(evidences) - 1) * self.shared
+        count = 1 + (len(observations) - 1) * self.shared
         prior = torch.eye(self.weights.shape[1], dtype=torch.float64)
-        precision = prior + torch.stack([more for more, _ in evidences]).sum(0) / count
-        pull = torch.stack([pull for _, pull in evidences]).sum(0) / count
+        precision, pull = prior.clone(), torch.zeros(len(prior), dtype=torch.float64)
+        for observation in observations:
+            estimate, covariance = self._one(observation)
+            posterior = torch.linalg.inv(covariance)
+            precision += (posterior - prior) / count
+            pull += posterior @ estimate / count
         outward = torch.linalg.inv(self.factor)
         estimate = self.mean + self.factor @ torch.linalg.solve(precision, pull)
         return Belief(estimate, outward.mT @ precision @ outward)
