@@ -1,8 +1,10 @@
 """The networks inside MediaPipe's face landmarker: one finds faces, one measures them."""
 
+import atexit
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,9 @@ class Networks:
         finder_model = face_finder_in(task_file)
         self._mediapipe = import_mediapipe()
         loaded: list[Any] = []
-        self.close = weakref.finalize(self, _close, loaded)
+        self._forgotten = weakref.finalize(self, _close_aside, loaded)
+        self._forgotten.atexit = False
+        _OPEN.add(self)
         try:
             loaded.append(self._load_finder(finder_model))
             loaded.append(self._load_landmarker(task_file))
@@ -37,6 +41,11 @@ class Networks:
                 f"MediaPipe cannot load {task_file} as a face landmarker; use Google's face_landmarker.task."
             ) from error
         self._finder, self._landmarker = loaded
+
+    def close(self) -> None:
+        """Free the networks; once is enough."""
+        if alive := self._forgotten.detach():
+            _close(*alive[2])
 
     def find(self, image: UInt8[np.ndarray, "height width 3"]) -> Iterator[tuple[Float64[np.ndarray, "4"], float]]:
         """Boxes (x0, y0, x1, y1) in the image's pixels and scores."""
@@ -70,6 +79,21 @@ class Networks:
             output_facial_transformation_matrixes=True,
         )
         return tasks.vision.FaceLandmarker.create_from_options(options)
+
+
+_OPEN: weakref.WeakSet[Networks] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for networks in list(_OPEN):
+        networks.close()
+
+
+def _close_aside(tasks: Sequence[Any]) -> None:
+    """Close tasks that nobody holds any more. Garbage is collected anywhere, even while a thread pool holds its lock,
+    for which MediaPipe's own pool would wait for ever: another thread waits instead."""
+    Thread(target=_close, args=(tasks,)).start()
 
 
 def _close(tasks: Sequence[Any]) -> None:

@@ -327,7 +327,7 @@ def test_regression_tells_heads_apart_and_is_surer_with_more_photos(model: Morph
     generator = torch.Generator().manual_seed(11)
     gains = []
     with MediaPipeDetector() as detector:
-        for _ in range(4):
+        for _ in range(10):
             draw = torch.randn(model.identities, generator=generator, dtype=torch.float64)
             identity = regression.mean + regression.factor @ draw
             seen = [seen_by_detector(model, detector, identity.float(), yaw) for yaw in (0.0, 0.4)]

@@ -139,6 +139,20 @@ def test_a_task_file_of_which_half_loads(tmp_path: Path, astronaut: np.ndarray) 
         MediaPipeDetector(tmp_path / "half.task").detect(astronaut)
 
 
+def test_a_forgotten_detector_is_freed_wherever_garbage_is_collected() -> None:
+    """Even while a thread pool holds its lock, for which MediaPipe's own pool waits when it is closed."""
+    program = (
+        "import gc\n"
+        "from concurrent.futures.thread import _global_shutdown_lock\n"
+        "from face3d.perception import MediaPipeDetector\n"
+        "detector = MediaPipeDetector()\n"
+        "with _global_shutdown_lock:\n"
+        "    del detector\n"
+        "    gc.collect()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
 def test_a_process_that_never_closes_the_detector_ends_in_silence(tmp_path: Path, astronaut: np.ndarray) -> None:
     Image.fromarray(astronaut).save(tmp_path / "a.png")
     program = (
