@@ -276,7 +276,7 @@ def test_shading_tells_the_shape(model: MorphableModel) -> None:
         return float((moves - moves.mean(0)).norm(dim=1).mean())
 
     start = replace(truth, identity=torch.zeros_like(truth.identity))
-    assert away(shape_from_shading(fit, start, Belief.prior(model.identities))) < 0.7 * away(start)
+    assert away(shape_from_shading(fit, start, Belief.prior(model.identities))) < 0.75 * away(start)
 
 
 @pytest.mark.parametrize("exposure", [0.0, 1e-3, 100.0])
