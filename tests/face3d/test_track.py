@@ -1,8 +1,5 @@
 """Tracking: decoding, following, fitting and refining on their own, and a rendered clip whose motion is known."""
 
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +11,6 @@ import roma
 import torch
 from typer.testing import CliRunner
 
-from avatars.media import write_video
 from benchmarks import tracking as benchmark
 from face3d.cli import app
 from face3d.errors import Face3DError
@@ -447,34 +443,6 @@ def test_one_of_two_real_faces_is_followed(
     sides = [{place > 256 for place in places if place is not None} for places in apart]
     assert all(None not in places for places in apart)
     assert sorted(sides, key=str) == [{False}, {True}]
-
-
-@pytest.mark.slow
-def test_killed_at_random_points_ends_in_the_same_bytes(acted: tuple[Path, Performance], tmp_path: Path) -> None:
-    frames = [frame.pixels for frame in Video(acted[0]).read()]
-    clip = tmp_path / "clip.mp4"
-    write_video(clip, frames * 6, 25.0)
-
-    def command(output: Path) -> list[str]:
-        return [sys.executable, "-m", "face3d", "track", str(clip), "-o", str(output)]
-
-    began = time.monotonic()
-    subprocess.run(command(tmp_path / "whole.npz"), check=True, capture_output=True)
-    lasts = time.monotonic() - began
-    random = np.random.default_rng(5)
-    killed = 0
-    for _ in range(10):
-        process = subprocess.Popen(command(tmp_path / "killed.npz"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            process.wait(timeout=float(random.uniform(0.1, 0.9)) * lasts)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            killed += 1
-        process.communicate()
-    subprocess.run(command(tmp_path / "killed.npz"), check=True, capture_output=True)
-    assert killed >= 3
-    assert (tmp_path / "killed.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
-    assert not (tmp_path / "killed.npz.part").exists()
 
 
 @pytest.mark.slow
