@@ -443,9 +443,3 @@ def test_one_of_two_real_faces_is_followed(
     sides = [{place > 256 for place in places if place is not None} for places in apart]
     assert all(None not in places for places in apart)
     assert sorted(sides, key=str) == [{False}, {True}]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_memory_does_not_grow_with_length(detector: MediaPipeDetector, tmp_path: Path) -> None:
-    assert benchmark.memory_growth(tmp_path, detector, frames=1000) < 30
