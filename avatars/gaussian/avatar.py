@@ -135,7 +135,7 @@ class GaussianAvatar:
         """Means and axes in the world, metres."""
         own = self.gaussians
         frames = self.surface.frames(moment)
-        centre, rotation, size = (values[own.triangle] for values in frames)
+        centre, rotation, size = (values.index_select(0, own.triangle) for values in frames)
         moved = own.position + torch.einsum("m,nmi->ni", self.habits.coordinates(moment.weights), own.shift)
         means = centre + size[:, None] * (rotation @ moved[..., None])[..., 0]
         turn = roma.unitquat_to_rotmat(torch.nn.functional.normalize(own.turn, dim=-1))

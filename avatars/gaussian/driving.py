@@ -92,7 +92,8 @@ class Surface:
     def frames(self, moment: Moment) -> Frames:
         """A triangle's frame: along its first edge, its normal, and across (Qian et al., "GaussianAvatars", 2024); its
         size is the side of a square of twice its area."""
-        a, b, c = self.vertices(moment)[self.triangles].unbind(1)
+        # Unlike that of indexing, the gradient of index_select is summed in one order whatever the threads do.
+        a, b, c = self.vertices(moment).index_select(0, self.triangles.flatten()).view(-1, 3, 3).unbind(1)
         along = torch.nn.functional.normalize(b - a, dim=-1)
         normal = torch.linalg.cross(b - a, c - a)
         area = normal.norm(dim=-1).clamp(min=1e-12)

@@ -147,7 +147,7 @@ def test_learning_comes_nearer_and_looks_at_nothing_held_out(capture: Capture, l
         assert torch.equal(tensor, training[1].avatar.gaussians.tensors()[name]), name
 
 
-def test_interrupted_learning_ends_in_nearly_the_same_avatar(
+def test_interrupted_learning_ends_in_the_same_avatar(
     capture: Capture, learned: GaussianAvatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after a checkpoint, with the newest one damaged: it is named, and the one before it is used."""
@@ -169,7 +169,7 @@ def test_interrupted_learning_ends_in_nearly_the_same_avatar(
         )
     assert steps[0] == 5
     for name, tensor in again.gaussians.tensors().items():
-        torch.testing.assert_close(tensor, learned.gaussians.tensors()[name], rtol=0, atol=0.02)
+        assert torch.equal(tensor, learned.gaussians.tensors()[name]), name
 
 
 def test_checkpoints_are_few_and_none_is_no_state(tmp_path: Path) -> None:
