@@ -20,8 +20,7 @@ SIZE = View(size=(128, 112))
 @pytest.fixture(scope="module")
 def person() -> Head:
     model = morphable.load()
-    identity = torch.zeros(model.identities)
-    identity[:200] = torch.randn(200, generator=torch.Generator().manual_seed(1))
+    identity = torch.randn(model.identities, generator=torch.Generator().manual_seed(1))
     return Head.from_model(model, identity, default_textures(model, resolution=256))
 
 
@@ -79,7 +78,8 @@ def test_only_the_mouth_opens(person: Head) -> None:
 
 
 def test_the_head_turns_and_moves_in_its_own_world(person: Head) -> None:
-    """A step to the person's left is one to the right in the picture; a turn looks like the camera going around."""
+    """A step to the person's left is one to the right in the picture; a turn looks like the camera going around,
+    but for where the neck stands."""
     backdrop = drawn(person, still())[0, 0]
     aside = Performance.of(np.zeros(1), np.zeros((1, 52)), translation=[[0.03, 0, 0]])
     here, there = (
@@ -89,7 +89,10 @@ def test_the_head_turns_and_moves_in_its_own_world(person: Head) -> None:
     even = [EnvironmentLight(torch.eye(9)[0][:, None].expand(9, 3) * 3)]
     turned = drawn(person, Performance.of(np.zeros(1), np.zeros((1, 52)), head=[[0, 0.7, 0]]), lights=even)
     right, left = (drawn(person, still(), replace(SIZE, yaw=yaw), lights=even) for yaw in (-0.7, 0.7))
-    assert np.abs(turned - right).mean() < 0.7 * np.abs(turned - left).mean()
+    same, other = (
+        min(np.abs(turned - np.roll(each, shift, 1))[:80].mean() for shift in range(-9, 10)) for each in (right, left)
+    )
+    assert same < 0.2 * other
 
 
 def test_without_a_background_frames_have_opacity(person: Head) -> None:

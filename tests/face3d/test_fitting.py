@@ -259,7 +259,7 @@ SIDE_LIGHT[0], SIDE_LIGHT[3] = 2.2, 1.0
 
 
 def shape_from_shading(fit: GeometryFit, state: State, belief: Belief) -> State:
-    for _ in range(2):
+    for _ in range(5):
         view = fit.shaded_view(state)
         (state,) = minimise([replace(view, terms=view.terms[-1:])], belief, 2, frozenset({"identity"}))
     return state
@@ -276,7 +276,7 @@ def test_shading_tells_the_shape(model: MorphableModel) -> None:
         return float((moves - moves.mean(0)).norm(dim=1).mean())
 
     start = replace(truth, identity=torch.zeros_like(truth.identity))
-    assert away(shape_from_shading(fit, start, Belief.prior(model.identities))) < 0.75 * away(start)
+    assert away(shape_from_shading(fit, start, Belief.prior(model.identities))) < 0.6 * away(start)
 
 
 @pytest.mark.parametrize("exposure", [0.0, 1e-3, 100.0])
