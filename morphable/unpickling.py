@@ -22,8 +22,8 @@ MAX_BYTES = 2**32
 """Of one array and of an archive; more is taken for an attempt to fill the memory."""
 PLAIN_KINDS = "biufSU"
 """Kinds of NumPy's types that hold nothing but numbers and text."""
-UNREADABLE_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError)
-"""What `zipfile` raises for an archive that is broken, packed in a way it does not know, encrypted, or cut short."""
+UNREADABLE_ARCHIVE = (zipfile.BadZipFile, RuntimeError, EOFError)
+"""What `zipfile` raises for an archive that is broken, packed in a way it does not know or encrypted, or cut short."""
 Resolve = Callable[[Any], Any]
 """Turns what a container holds into plain Python and arrays."""
 
@@ -31,8 +31,8 @@ Resolve = Callable[[Any], Any]
 def read_pickle(path: Path) -> Any:
     """What a pickle of Python 2 or 3 holds: dicts, lists, tuples, numbers, text and arrays.
 
-    chumpy's arrays and SciPy's sparse matrices come back as plain arrays, neither library being needed. What stands for
-    other libraries' tensors comes back as `Unread`.
+    chumpy's arrays and SciPy's sparse matrices come back as plain arrays, neither library being needed. Other
+    libraries' tensors come back as `OpaqueObject`.
 
     Raises:
         UnsafeFileError: the pickle names something that is no container of numbers.
@@ -64,14 +64,15 @@ def read_npz(path: Path) -> dict[str, Any]:
         raise ModelFileError(f"{path.name} is damaged: {error}.") from error
 
 
-class Unread:
-    """Stands for what a pickle holds and no model needs."""
+class OpaqueObject:
+    """An object whose content no model needs, such as another library's tensor: neither its arguments nor its state are
+    kept."""
 
     def __init__(self, *_: Any) -> None:
-        pass
+        """Accepts what the pickle passes, whatever it is."""
 
     def __setstate__(self, _: Any) -> None:
-        pass
+        """Accepts what the pickle restores, whatever it is."""
 
 
 def _unpickled(file: BinaryIO, name: str) -> Any:
@@ -116,8 +117,8 @@ class _Unpickler(pickle._Unpickler):
         package = module.split(".")[0]
         if package == "chumpy":
             return _Chumpy
-        if (module, name) in UNREAD:
-            return Unread
+        if (module, name) in OPAQUE:
+            return OpaqueObject
         if package == "scipy" and name in SPARSE:
             return SPARSE[name]
         raise UnsafeFileError(
@@ -269,7 +270,7 @@ class _Reconstructed:
     """copyreg._reconstructor, of this module's containers."""
 
     def __new__(cls, kind: Any, *_: Any) -> Any:
-        if not (isinstance(kind, type) and issubclass(kind, _Chumpy | _Sparse | Unread)):
+        if not (isinstance(kind, type) and issubclass(kind, _Chumpy | _Sparse | OpaqueObject)):
             raise ValueError("an object is of no known kind")
         return kind()
 
@@ -308,11 +309,11 @@ ALLOWED: dict[tuple[str, str], type] = {
     ("_codecs", "encode"): _Encoded,
     ("builtins", "bytes"): _Encoded,
     ("copyreg", "_reconstructor"): _Reconstructed,
-    ("builtins", "object"): Unread,
+    ("builtins", "object"): OpaqueObject,
     ("collections", "OrderedDict"): dict,
     **{("builtins", kind.__name__): kind for kind in (set, frozenset, list, dict, tuple, slice)},
 }
-UNREAD = {("torch._utils", "_rebuild_tensor_v2"), ("torch.storage", "_load_from_bytes")}
+OPAQUE = {("torch._utils", "_rebuild_tensor_v2"), ("torch.storage", "_load_from_bytes")}
 SPARSE: dict[str, type[_Sparse]] = {
     **dict.fromkeys(("csr_matrix", "csr_array"), _SparseRows),
     **dict.fromkeys(("csc_matrix", "csc_array"), _SparseColumns),

@@ -14,7 +14,7 @@ import pytest
 from scipy import sparse
 
 from morphable.errors import ModelFileError, UnsafeFileError
-from morphable.unpickling import Unread, read_npy, read_npz, read_pickle
+from morphable.unpickling import OpaqueObject, read_npy, read_npz, read_pickle
 
 ARRAYS = {
     "floats": np.linspace(0, 1, 12).reshape(3, 4),
@@ -261,4 +261,4 @@ def test_tensors_are_left_unread(tmp_path):
     """As in `landmark_embedding.npy`, whose outline is given in PyTorch's tensors."""
     stream = b"\x80\x02}U\x01tctorch._utils\n_rebuild_tensor_v2\nU\x01x\x85Rs."
     (tmp_path / "tensor.pkl").write_bytes(stream)
-    assert isinstance(read_pickle(tmp_path / "tensor.pkl")["t"], Unread)
+    assert isinstance(read_pickle(tmp_path / "tensor.pkl")["t"], OpaqueObject)
