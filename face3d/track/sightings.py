@@ -87,10 +87,10 @@ class Notebook:
             OSError: it cannot be written.
         """
         label = self.folder / TASK
-        if self.folder.exists() and not label.is_file():
+        if self.folder.exists() and not label.is_file() and any(self.folder.iterdir()):
             raise Face3DError(f"{self.folder} is in the way; move it, or choose another output.")
         if label.is_file() and label.read_text() != self.task:
-            shutil.rmtree(self.folder)
+            forget(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         label.write_text(self.task)
 
@@ -142,9 +142,17 @@ class Notebook:
 
 
 def forget(folder: Path) -> None:
-    """Remove the folder of a notebook, if it is one."""
-    if (folder / TASK).is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove the folder of a notebook, if it is one; what names it as one goes last, so that it can be killed here."""
+    label = folder / TASK
+    if not label.is_file():
+        return
+    for path in set(folder.iterdir()) - {label}:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    label.unlink()
+    folder.rmdir()
 
 
 def fingerprint(*parts: bytes | str | int | Path | None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import roma
 import torch
 from jaxtyping import Float64, Int
+from threadpoolctl import threadpool_limits
 
 from face3d import __version__
 from face3d.perception import MediaPipeDetector
@@ -70,6 +71,7 @@ def track(
         return run_tracking(clip, kept, head=head, face=face, streaming=streaming, detector=detector).performance
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def run_tracking(
     clip: str | Path,
     folder: Path,
@@ -80,7 +82,10 @@ def run_tracking(
     detector: MediaPipeDetector | None = None,
     progress: Progress | None = None,
 ) -> Tracked:
-    """As `track`, with what an overlay needs. What was seen is kept in `folder`, from which killed work goes on."""
+    """As `track`, with what an overlay needs. What was seen is kept in `folder`, from which killed work goes on.
+
+    NumPy keeps to one thread: its systems are small, and threads would only wait for each other.
+    """
     if detector is None:
         with MediaPipeDetector() as own:
             return run_tracking(

@@ -1,5 +1,9 @@
 """Tracking: decoding, following, fitting and refining on their own, and a rendered clip whose motion is known."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -272,10 +276,13 @@ def test_notes_of_another_task_are_not_used(tmp_path: Path) -> None:
     (tmp_path / "notes/000000.npz").write_bytes(b"old")
     Notebook(tmp_path / "notes", "other").open()
     assert not list(Notebook(tmp_path / "notes", "other").pieces())
+    (tmp_path / "begun").mkdir()
+    Notebook(tmp_path / "begun", "one").open()
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
     with pytest.raises(Face3DError, match="in the way"):
         Notebook(tmp_path / "mine", "one").open()
-    assert (tmp_path / "mine").is_dir()
+    assert (tmp_path / "mine/thesis.txt").is_file()
 
 
 def test_follower_goes_on_from_its_memory(squares: Path) -> None:
@@ -443,3 +450,47 @@ def test_one_of_two_real_faces_is_followed(
     sides = [{place > 256 for place in places if place is not None} for places in apart]
     assert all(None not in places for places in apart)
     assert sorted(sides, key=str) == [{False}, {True}]
+
+
+MORTAL = """
+import os, signal, sys, threading, time
+from face3d.cli import main
+from face3d.track import sightings
+
+def killed(last):
+    while time.process_time() < last:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+sightings.PIECE = 5
+threading.Thread(target=killed, args=[float(sys.argv.pop(1))], daemon=True).start()
+try:
+    main()
+finally:
+    print(time.process_time())
+"""
+"""The command, with more to go on from in a short clip, killed after so many seconds of processor time."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no such signal")
+def test_killed_ten_times_it_ends_in_the_same_bytes(saved_head: Path, tmp_path: Path) -> None:
+    clip, kept = tmp_path / "clip.mp4", tmp_path / "killed.npz"
+    benchmark.write_clip(clip, benchmark.unknown_head(4), benchmark.acted(4, 24), 4, (240, 320))
+
+    def run(output: Path, seconds: float) -> subprocess.CompletedProcess:
+        arguments = [str(seconds), "track", str(clip), "-o", str(output), "--head", str(saved_head)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}  # threads that wait would use the processor's time
+        command = [sys.executable, "-c", MORTAL, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+    whole = run(tmp_path / "whole.npz", np.inf)
+    lasts = float(whole.stdout.split()[-1])
+    pieces = []
+    for share in np.random.default_rng(5).uniform(0.1, 0.8, 10):
+        assert run(kept, share * lasts).returncode == -signal.SIGKILL
+        pieces.append(len(list(tmp_path.glob("killed.npz.part/0*.npz"))))
+    assert sorted(pieces) == pieces and pieces[-1] > 0
+    assert run(kept, np.inf).returncode == 0
+    assert kept.read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    assert not (tmp_path / "killed.npz.part").exists()
