@@ -6,26 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor
 
 from assets.default_head import regions
 from assets.default_head.anthropometry import ADULTS, ANCHORS, gauges
-from assets.default_head.expressions import (
-    Skin,
-    find_skin,
-    fitted_expressions,
-    lip_contacts,
-    with_lids_seated,
-    with_lips_closed,
-    with_mouth_lined,
-    with_teeth_held,
-)
+from assets.default_head.expressions import fitted_expressions
 from assets.default_head.geometry import (
     JOINT_CUBES,
     EyeRings,
     Part,
+    Ranges,
     build_parts,
     eye_rings,
     eyeball_sphere,
@@ -36,7 +28,11 @@ from assets.default_head.geometry import (
 )
 from assets.default_head.identity import aligned, principal_modes, with_covariance, with_measures
 from assets.default_head.landmarks import IBUG68_OF_MEDIAPIPE, NOW7_OF_IBUG68, Pieces, detected_landmarks
+from assets.default_head.lids import with_lids_seated
+from assets.default_head.lips import lip_contacts, with_lips_closed
 from assets.default_head.makehuman import BaseMesh, People, load_base_mesh
+from assets.default_head.mouth import with_mouth_lined, with_teeth_held
+from assets.default_head.skin import Skin, find_skin
 from assets.default_head.topology import edge_distance
 from assets.default_head.unwrap import unwrapped
 from face3d.perception import MediaPipeDetector
@@ -71,12 +67,12 @@ def build(path: Path) -> None:
     count = len(mean) - len(JOINT_NAMES)
     (mean, joints), (modes, joint_modes) = mean.split([count, 4]), modes.split([count, 4], 1)
     mean = _looking_ahead(base, mean, joints, people.template, parts, ranges)
-    contacts = lip_contacts(find_skin(mean[skin], skin_triangles, base, number))
+    contacts = lip_contacts(find_skin(mean[skin], skin_triangles, base, rings, number))
     mean, modes = with_lips_closed(mean, modes, contacts)
-    face = find_skin(mean[skin], skin_triangles, base, number)
+    face = find_skin(mean[skin], skin_triangles, base, rings, number)
     mean, modes = with_lids_seated(mean, modes, joints, joint_modes, face, ranges)
-    modes = with_mouth_lined(mean, with_teeth_held(mean, modes, face, ranges), face)
-    face = find_skin(mean[skin], skin_triangles, base, number)
+    modes = with_mouth_lined(with_teeth_held(mean, modes, face, ranges), face)
+    face = find_skin(mean[skin], skin_triangles, base, rings, number)
     template, drawn = _drawn(base, people, parts, rings)
 
     uv, uv_triangles, canvas = _textured(base, parts, number, rings, face, joints)
@@ -110,9 +106,10 @@ def build(path: Path) -> None:
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path, {"head": json.dumps(metadata)})
 
 
-def _joined(parts: dict[str, Part], template: Tensor):
-    """All parts in one index space: name → ((first, last) vertex, (first, last) triangle), and their triangles."""
-    ranges, triangles, vertices, faces = {}, [], 0, 0
+def _joined(parts: dict[str, Part], template: Tensor) -> tuple[Ranges, Int[np.ndarray, "triangle 3"]]:
+    """Where all parts lie in one index space, and their triangles in it."""
+    ranges: Ranges = {}
+    triangles, vertices, faces = [], 0, 0
     for name, part in parts.items():
         size = len(part.place(template))
         ranges[name] = ((vertices, vertices + size), (faces, faces + len(part.triangles)))
@@ -162,7 +159,7 @@ def _population(
 
 
 def _looking_ahead(
-    base: BaseMesh, mean: Tensor, joints: Tensor, template: Tensor, parts: dict[str, Part], ranges: dict
+    base: BaseMesh, mean: Tensor, joints: Tensor, template: Tensor, parts: dict[str, Part], ranges: Ranges
 ) -> Tensor:
     """The mean head with its eyeballs turned back to +z, from which the alignment of people has turned them."""
     mean = mean.clone()
@@ -263,7 +260,7 @@ def _nearer_upper_lip(
     return lower - upper
 
 
-def _pieces(canvas: regions.Skin, ranges: dict) -> Pieces:
+def _pieces(canvas: regions.Skin, ranges: Ranges) -> Pieces:
     outer = ~canvas.inner_mouth[canvas.triangles].all(1) & ~canvas.eye_socket[canvas.triangles].all(1)
     lips = (canvas.lips[canvas.triangles].mean(1) > 0.3) & outer
     above = canvas.upper[canvas.triangles].mean(1) > 0
@@ -272,7 +269,7 @@ def _pieces(canvas: regions.Skin, ranges: dict) -> Pieces:
     return {name: np.flatnonzero(mask) for name, mask in masks.items()} | {"eyes": eyes}
 
 
-def _skinning_weights(mean: Tensor, joints: Tensor, ranges: dict) -> Float[Tensor, "vertex 4"]:
+def _skinning_weights(mean: Tensor, joints: Tensor, ranges: Ranges) -> Float[Tensor, "vertex 4"]:
     """The neck bends smoothly between its joint and the skull; eyeballs follow their own joints."""
     neck, head = joints[0], joints[1]
     height = (mean[:, 1] - neck[1] + 0.35 * (mean[:, 2] - neck[2])) / (head[1] - neck[1])

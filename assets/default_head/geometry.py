@@ -54,6 +54,10 @@ TONGUE_LENGTH, TONGUE_WIDTH, TONGUE_TAPER = 0.89, 0.76, 0.2
 TONGUE_DROP, TONGUE_ROOT = 3e-3, 0.4
 """Metres by which it lies lower, and how much is left of the root that hangs below its tip, towards the throat."""
 
+Ranges = dict[str, tuple[tuple[int, int], tuple[int, int]]]
+"""Of each part's vertices and of its triangles, in the index space of all parts: the first, and the one after the last.
+"""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -115,6 +119,12 @@ def mouth_corners(base: BaseMesh) -> tuple[int, int]:
     edge = _mouth_edge(base)
     left = int(edge[base.vertices[edge, 0].argmax()])
     return left, int(base.mirror[left])
+
+
+def mouth_loop(base: BaseMesh) -> Int[np.ndarray, " column"]:
+    """The closed loop of vertices at which lips and mouth cavity meet."""
+    edge = set(_mouth_edge(base).tolist())
+    return loop_from(min(edge), edge, neighbours(base.quads[base.groups == "body"]), base.vertices)
 
 
 def _mouth_edge(base: BaseMesh) -> Int[np.ndarray, " vertex"]:
