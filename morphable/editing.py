@@ -75,6 +75,11 @@ def usual_rate(performance: Performance) -> float:
     return max(round(float(1 / np.median(np.diff(performance.times))), 2), 0.01)
 
 
+def video_rate(performance: Performance) -> float:
+    """Frames a second of a video of the performance: its usual rate, 60 at the most."""
+    return min(usual_rate(performance), 60.0)
+
+
 def trimmed(performance: Performance, start: float = 0.0, stop: float = np.inf) -> Performance:
     """The frames from `start` to `stop`, seconds on its own clock, both included; `start` becomes time 0.
 

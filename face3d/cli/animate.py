@@ -1,16 +1,14 @@
 """`face3d animate`."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from face3d.cli.talk import OutputFile, one_sentence_errors
+from face3d.cli.options import HeadFile, Motion, OutputFile
+from face3d.cli.talk import one_sentence_errors
 
 
 def animate(
-    head: Annotated[Path, typer.Argument(help="A head saved by face3d (.glb).", show_default=False)],
-    motion: Annotated[Path, typer.Argument(help="A performance: .csv .json .npz.", show_default=False)],
+    head: HeadFile,
+    motion: Motion,
     output: OutputFile,
 ) -> None:
     """Save a head with a performance as its animation: .glb, or with the extra usd .usda .usdc .usdz."""

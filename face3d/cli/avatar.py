@@ -1,14 +1,14 @@
 """`face3d avatar`."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from face3d.cli.talk import OutputFile, StageLines, TerminalProgress, one_sentence_errors
+from face3d.cli.options import FrameRate, Motion, Orbit, OutputFile, OutputVideo, Sound, WhomToFollow
+from face3d.cli.talk import StageLines, TerminalProgress, one_sentence_errors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ def train(
     head: Annotated[
         Path | None, typer.Option(help="The person's head (.glb); else estimated from the video.", show_default=False)
     ] = None,
-    face: Annotated[int, typer.Option(min=0, help="Whom to follow, most prominent first.")] = 0,
+    face: WhomToFollow = 0,
 ) -> None:
     """Learn an avatar from a video. Killed, the same command goes on."""
     with one_sentence_errors(ValueError):
@@ -67,19 +67,15 @@ def train(
 @avatar.command()
 def render(
     folder: Folder,
-    motion: Annotated[Path, typer.Argument(help="A performance: .csv .json .npz.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".mp4 or .webm.", show_default=False)],
-    sound: Annotated[
-        Path | None, typer.Option(help="Sound that starts with the motion: any audio or video.", show_default=False)
-    ] = None,
+    motion: Motion,
+    output: OutputVideo,
+    sound: Sound = None,
     size: Annotated[
         int | None, typer.Option(help="Pixels of the longer side; else the clip's.", show_default=False)
     ] = None,
-    rate: Annotated[
-        float | None, typer.Option(min=1, max=240, help="Frames a second; else the motion's.", show_default=False)
-    ] = None,
+    rate: FrameRate = None,
     yaw: Annotated[float, typer.Option(help="Camera, degrees from the clip's to the person's left.")] = 0.0,
-    orbit: Annotated[float, typer.Option(help="Degrees that the camera goes around the head.")] = 0.0,
+    orbit: Orbit = 0.0,
     background: Annotated[
         str | None, typer.Option(help="A colour's name or #rrggbb; else the clip's background.", show_default=False)
     ] = None,
@@ -90,16 +86,16 @@ def render(
         from avatars.gaussian import GaussianAvatar, View, frames
         from avatars.media import write_video
         from morphable import Performance
-        from morphable.editing import frame_times, usual_rate
+        from morphable.editing import frame_times, video_rate
 
         performance = Performance.load(motion)
-        chosen = rate or min(usual_rate(performance), 60)
+        chosen = rate or video_rate(performance)
         count = len(frame_times(performance, chosen))
         view = View(math.radians(yaw), math.radians(orbit), size)
         behind = None if background is None else _colour(background)
         pictures = frames(GaussianAvatar.load(folder), performance, chosen, view, background=behind)
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_video(output, _counted(pictures, count, stages), chosen, sound)
+        write_video(output, stages.drawing(pictures, count), chosen, sound)
     typer.echo(f"Video: {output} ({count} frames, {count / chosen:.1f} s)")
 
 
@@ -145,12 +141,6 @@ def view(
             page.run()
         except KeyboardInterrupt:
             page.close()
-
-
-def _counted(pictures: "Iterator[np.ndarray]", count: int, stages: StageLines) -> "Iterator[np.ndarray]":
-    for index, picture in enumerate(pictures):
-        yield picture
-        stages("drawing", (index + 1) / count)
 
 
 def _colour(text: str) -> "np.ndarray":

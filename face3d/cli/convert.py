@@ -1,15 +1,15 @@
 """`face3d convert`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from face3d.cli.talk import OutputFile, one_sentence_errors, save_head
+from face3d.cli.options import HeadFile, OutputFile
+from face3d.cli.talk import one_sentence_errors, save_head
 
 
 def convert(
-    head: Annotated[Path, typer.Argument(help="A head saved by face3d (.glb).", show_default=False)],
+    head: HeadFile,
     to: Annotated[str, typer.Option("--to", help="A name from `face3d models list`.", show_default=False)],
     output: OutputFile,
 ) -> None:

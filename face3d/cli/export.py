@@ -1,15 +1,11 @@
 """`face3d export`."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from face3d.cli.talk import OutputFile, one_sentence_errors, save_head
+from face3d.cli.options import HeadFile, OutputFile
+from face3d.cli.talk import one_sentence_errors, save_head
 
 
 def export(
-    head: Annotated[Path, typer.Argument(help="A head saved by face3d (.glb).", show_default=False)],
+    head: HeadFile,
     output: OutputFile,
 ) -> None:
     """Convert a head to another format."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from face3d.cli.options import Landmarker, WhomToFollow
 from face3d.cli.talk import one_sentence_errors
 
 
@@ -22,10 +23,8 @@ def live(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="The first second shows the neutral face, at rest.")
     ] = False,
-    face: Annotated[int, typer.Option(min=0, help="Whom to follow, most prominent first.")] = 0,
-    landmarker: Annotated[
-        Path | None, typer.Option(help="Your own MediaPipe face_landmarker.task.", show_default=False)
-    ] = None,
+    face: WhomToFollow = 0,
+    landmarker: Landmarker = None,
 ) -> None:
     """Send a face's motion as it happens, to Unreal (Live Link Face) or by OSC. Ctrl+C ends it."""
     with one_sentence_errors(ValueError):

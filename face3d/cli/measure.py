@@ -2,11 +2,11 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from face3d.cli.options import HeadFile
 from face3d.cli.talk import one_sentence_errors
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def measure(
-    head: Annotated[Path, typer.Argument(help="A head saved by face3d (.glb).", show_default=False)],
+    head: HeadFile,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure a head as callipers and a tape would: millimetres, ± one standard deviation where the head knows it."""

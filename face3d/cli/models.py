@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from face3d.cli.talk import OutputFile, one_sentence_errors, save_head
+from face3d.cli.options import ModelName, OutputFile
+from face3d.cli.talk import one_sentence_errors, save_head
 
 if TYPE_CHECKING:
     from morphable.catalogue import Entry
@@ -41,9 +42,7 @@ def add_model(
 
 
 @models.command("remove")
-def remove_model(
-    name: Annotated[str, typer.Argument(help="A name from `face3d models list`.", show_default=False)],
-) -> None:
+def remove_model(name: ModelName) -> None:
     """Forget a model that was added."""
     with one_sentence_errors(ValueError):
         from morphable.catalogue import remove
@@ -52,10 +51,7 @@ def remove_model(
 
 
 @models.command("export")
-def export_model(
-    name: Annotated[str, typer.Argument(help="A name from `face3d models list`.", show_default=False)],
-    output: OutputFile,
-) -> None:
+def export_model(name: ModelName, output: OutputFile) -> None:
     """Save a model's average head."""
     with one_sentence_errors(ValueError):
         import torch

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from face3d.cli.talk import OutputFile, one_sentence_errors
+from face3d.cli.options import Motion, OutputFile
+from face3d.cli.talk import one_sentence_errors
 
 
 def motion(
-    performance: Annotated[Path, typer.Argument(help="A performance: .csv .json .npz.", show_default=False)],
+    performance: Motion,
     output: OutputFile,
     start: Annotated[float, typer.Option("--from", min=0, help="Second to start at, which becomes 0.")] = 0.0,
     stop: Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from face3d.cli.options import FrameRate, Motion, OutputVideo, Sound, WhichFace
 from face3d.cli.talk import StageLines, one_sentence_errors
 
 if TYPE_CHECKING:
@@ -14,11 +15,9 @@ if TYPE_CHECKING:
 
 def portrait(
     photo: Annotated[Path, typer.Argument(help="A photo of a face.", show_default=False)],
-    motion: Annotated[Path, typer.Argument(help="A performance: .csv .json .npz.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".mp4 or .webm.", show_default=False)],
-    sound: Annotated[
-        Path | None, typer.Option(help="Sound that starts with the motion: any audio or video.", show_default=False)
-    ] = None,
+    motion: Motion,
+    output: OutputVideo,
+    sound: Sound = None,
     head: Annotated[
         Path | None, typer.Option(help="The person's head (.glb); else made from the photo.", show_default=False)
     ] = None,
@@ -29,10 +28,8 @@ def portrait(
     absolute: Annotated[
         bool, typer.Option("--absolute", help="Take expression and pose as they are, not as changes to the photo's.")
     ] = False,
-    rate: Annotated[
-        float | None, typer.Option(min=1, max=240, help="Frames a second; else the motion's.", show_default=False)
-    ] = None,
-    face: Annotated[int, typer.Option(min=0, help="Which face, most prominent first.")] = 0,
+    rate: FrameRate = None,
+    face: WhichFace = 0,
 ) -> None:
     """Let a photo itself move as a performance says: a video of the photo's size, with sound."""
     with one_sentence_errors(ValueError), StageLines() as stages:
@@ -42,11 +39,11 @@ def portrait(
         from face3d.photo import load_photo
         from face3d.portrait import posed_photo
         from morphable import Head, Performance
-        from morphable.editing import frame_times, usual_rate
+        from morphable.editing import frame_times, video_rate
 
         _require_video(output)
         performance = Performance.load(motion)
-        chosen = rate or min(usual_rate(performance), 60)
+        chosen = rate or video_rate(performance)
         count = len(frame_times(performance, chosen))
         performer.require_choices(only or ())
         if sound is not None:
@@ -56,7 +53,7 @@ def portrait(
         drive = performer.absolute if absolute else performer.relative
         pictures = performer.frames(posed, drive(posed, performance, only or ()), chosen)
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_video(output, _counted(pictures, count, stages), chosen, sound)
+        write_video(output, stages.drawing(_even(pictures), count), chosen, sound)
     typer.echo(f"Video: {output} ({count} frames, {count / chosen:.1f} s)")
 
 
@@ -69,9 +66,8 @@ def _require_video(output: Path) -> None:
         raise Face3DError(f"{output}: a photo moves in {' and '.join(CODECS)} files; choose one of them.")
 
 
-def _counted(pictures: "Iterator[np.ndarray]", count: int, stages: StageLines) -> "Iterator[np.ndarray]":
+def _even(pictures: "Iterator[np.ndarray]") -> "Iterator[np.ndarray]":
     """Without a last odd row or column, which videos cannot have."""
-    for index, picture in enumerate(pictures):
+    for picture in pictures:
         height, width = (side // 2 * 2 for side in picture.shape[:2])
         yield picture[:height, :width]
-        stages("drawing", (index + 1) / count)

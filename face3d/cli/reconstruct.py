@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from face3d.cli.options import Landmarker, WhichFace
 from face3d.cli.talk import StageLines, one_sentence_errors
 
 if TYPE_CHECKING:
@@ -17,14 +18,12 @@ def reconstruct(
         list[Path], typer.Argument(help="Photos of one person, one or more; or one scan.", show_default=False)
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
-    face: Annotated[int, typer.Option(min=0, help="Which face, most prominent first.")] = 0,
+    face: WhichFace = 0,
     texture_size: Annotated[int, typer.Option(min=64, max=8192, help="Pixels a side of the texture.")] = 2048,
     model: Annotated[
         str, typer.Option(help="Model whose mesh and coefficients the head gets: see `face3d models list`.")
     ] = "default",
-    landmarker: Annotated[
-        Path | None, typer.Option(help="Your own MediaPipe face_landmarker.task.", show_default=False)
-    ] = None,
+    landmarker: Landmarker = None,
 ) -> None:
     """Reconstruct a head from photos or a scan: head.glb, preview.png, fit.png, albedo.png, report.json."""
     with one_sentence_errors():

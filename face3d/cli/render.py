@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from face3d.cli.options import FrameRate, HeadFile, Motion, Orbit, Sound
 from face3d.cli.talk import StageLines, one_sentence_errors
 
 if TYPE_CHECKING:
@@ -16,21 +17,17 @@ TRANSPARENT = "transparent"
 
 
 def render(
-    head: Annotated[Path, typer.Argument(help="A head saved by face3d (.glb).", show_default=False)],
-    motion: Annotated[Path, typer.Argument(help="A performance: .csv .json .npz.", show_default=False)],
+    head: HeadFile,
+    motion: Motion,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help=".mp4, .webm, or a folder for PNG pictures.", show_default=False),
     ],
-    sound: Annotated[
-        Path | None, typer.Option(help="Sound that starts with the motion: any audio or video.", show_default=False)
-    ] = None,
+    sound: Sound = None,
     size: Annotated[str, typer.Option(help="Pixels: a side, or WIDTHxHEIGHT.")] = "512",
-    rate: Annotated[
-        float | None, typer.Option(min=1, max=240, help="Frames a second; else the motion's.", show_default=False)
-    ] = None,
+    rate: FrameRate = None,
     yaw: Annotated[float, typer.Option(help="Camera, degrees from the front to the person's left.")] = 0.0,
-    orbit: Annotated[float, typer.Option(help="Degrees that the camera goes around the head.")] = 0.0,
+    orbit: Orbit = 0.0,
     light: Annotated[float, typer.Option(help="Main light, degrees from the front to the person's left.")] = 24.0,
     background: Annotated[str, typer.Option(help="A colour's name, #rrggbb, or transparent.")] = "#333333",
 ) -> None:
@@ -41,15 +38,15 @@ def render(
         from avatars.mesh_performer import View, frames
         from avatars.painting import studio_lights
         from morphable import Head, Performance
-        from morphable.editing import frame_times, usual_rate
+        from morphable.editing import frame_times, video_rate
 
         performance = Performance.load(motion)
-        chosen = rate or min(usual_rate(performance), 60)
+        chosen = rate or video_rate(performance)
         count = len(frame_times(performance, chosen))
         view = View(math.radians(yaw), math.radians(orbit), _size(size))
         lights, behind = studio_lights(yaw=math.radians(light)), _colour(background)
         pictures = frames(Head.load(head), performance, chosen, view, lights=lights, background=behind)
-        counted = _counted(pictures, count, stages)
+        counted = stages.drawing(pictures, count)
         if output.suffix:
             output.parent.mkdir(parents=True, exist_ok=True)
             write_video(output, counted, chosen, sound)
@@ -69,12 +66,6 @@ def _write_folder(folder: Path, pictures: "Iterator[np.ndarray]", sound: Path | 
         raise Face3DError(f"{folder} is there already and not an empty folder; choose another.")
     with atomic_directory(folder) as fresh:
         write_pictures(fresh, pictures)
-
-
-def _counted(pictures: "Iterator[np.ndarray]", count: int, stages: StageLines) -> "Iterator[np.ndarray]":
-    for index, picture in enumerate(pictures):
-        yield picture
-        stages("drawing", (index + 1) / count)
 
 
 def _size(text: str) -> tuple[int, int]:

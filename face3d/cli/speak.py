@@ -1,16 +1,14 @@
 """`face3d speak`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from face3d.cli.talk import OutputFile, StageLines, one_sentence_errors
+from face3d.cli.options import OutputFile
+from face3d.cli.talk import StageLines, one_sentence_errors
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from morphable import Head, Performance
 
 VIDEOS, MOTIONS = (".mp4", ".webm"), (".csv", ".json", ".npz")
@@ -100,10 +98,5 @@ def _write_video(output: Path, head: "Head", performance: "Performance", sound: 
     from morphable.editing import frame_times
 
     count = len(frame_times(performance, VIDEO_RATE))
-
-    def counted() -> "Iterator[np.ndarray]":
-        for index, picture in enumerate(frames(head, performance, VIDEO_RATE, background=np.full(3, GREY))):
-            yield picture
-            stages("drawing", (index + 1) / count)
-
-    write_video(output, counted(), VIDEO_RATE, sound)
+    pictures = frames(head, performance, VIDEO_RATE, background=np.full(3, GREY))
+    write_video(output, stages.drawing(pictures, count), VIDEO_RATE, sound)

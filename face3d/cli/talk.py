@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import typer
 from rich.console import Console
@@ -14,9 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 if TYPE_CHECKING:
     from morphable import Head
 
-OutputFile = Annotated[
-    Path, typer.Option("--output", "-o", help="File to write; its suffix says the format.", show_default=False)
-]
+Picture = TypeVar("Picture")
 
 
 def save_head(head: "Head", output: Path) -> None:
@@ -85,6 +83,12 @@ class StageLines(TerminalProgress):
         if error is None:
             self._finish()
         super().__exit__(kind, error, traceback)
+
+    def drawing(self, pictures: Iterator[Picture], count: int) -> Iterator[Picture]:
+        """The pictures, `count` in all; each is counted when the next one is asked for."""
+        for index, picture in enumerate(pictures):
+            yield picture
+            self("drawing", (index + 1) / count)
 
     def _finish(self) -> None:
         if self._task is not None:

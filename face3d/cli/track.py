@@ -15,6 +15,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from face3d.cli.options import Landmarker, WhomToFollow
 from face3d.cli.talk import TerminalProgress, one_sentence_errors
 
 if TYPE_CHECKING:
@@ -42,13 +43,11 @@ def track(
     overlay: Annotated[
         Path | None, typer.Option(help="Also write the video with the head over it: .mp4 .webm.", show_default=False)
     ] = None,
-    face: Annotated[int, typer.Option(min=0, help="Whom to follow, most prominent first.")] = 0,
+    face: WhomToFollow = 0,
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Look no frame ahead, as `face3d live` does; less steady.")
     ] = False,
-    landmarker: Annotated[
-        Path | None, typer.Option(help="Your own MediaPipe face_landmarker.task.", show_default=False)
-    ] = None,
+    landmarker: Landmarker = None,
 ) -> None:
     """Track a person's face through a video: expressions, head and gaze. Killed, the same command goes on."""
     with one_sentence_errors(ValueError):

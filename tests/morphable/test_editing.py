@@ -5,7 +5,18 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from morphable import ARKIT_NAMES, Performance
-from morphable.editing import blended, faster, layered, mirrored, resampled, sampled, smoothed, trimmed, usual_rate
+from morphable.editing import (
+    blended,
+    faster,
+    layered,
+    mirrored,
+    resampled,
+    sampled,
+    smoothed,
+    trimmed,
+    usual_rate,
+    video_rate,
+)
 
 CHANNELS = ("weights", "head", "translation", "gaze", "confidence")
 
@@ -71,6 +82,11 @@ def test_resampling_keeps_a_rate_and_its_length() -> None:
 def test_the_usual_rate_does_not_mind_gaps() -> None:
     assert usual_rate(jaw(np.delete(np.arange(90) / 29.97, [10, 11, 40]), np.zeros(87))) == 29.97
     assert usual_rate(jaw(np.zeros(1), np.zeros(1))) == 30
+
+
+def test_videos_have_the_usual_rate_up_to_60() -> None:
+    assert video_rate(jaw(np.arange(90) / 29.97, np.zeros(90))) == 29.97
+    assert video_rate(jaw(np.arange(90) / 120, np.zeros(90))) == 60
 
 
 def test_trimming_starts_the_clock_again(clip: Performance) -> None:
