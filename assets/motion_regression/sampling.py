@@ -84,7 +84,7 @@ def filmed(model: MorphableModel, detector: MediaPipeDetector, heads: range, vie
         rows = []
         for index in range(views):
             if index % SCENE == 0:
-                behind = background(random)[::2, ::2][:SIZE, :SIZE].contiguous()
+                behind = background(random)[: 2 * SIZE, : 2 * SIZE].contiguous()
             if index % SCENE == SCENE - 1:
                 lamps = lights(random)
             points = on_surface(embedding, faces[index], model.triangles)
