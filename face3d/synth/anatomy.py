@@ -19,19 +19,33 @@ from renderers import Camera, rasterize, vertex_normals
 TEXELS = 256
 """Texels a side of the skin on the sheet."""
 CLASS_TEXELS = 512
+"""Texels a side of the map of classes over the skin."""
 SMALL = TEXELS // 4
 """Texels a side of the other parts' textures, in a column beside the skin: eyes, teeth, tongue."""
 LASHES = "lashes"
 CENTRE = np.array([0.0, 0.03, 0.01], np.float32)
 """A point inside the skull from which every direction meets the head's outline once."""
 LONGITUDES, LATITUDES = 48, 32
+"""Directions from CENTRE in which the outline is known."""
 TEETH_POINTS = 8
 """Landmarks along the edge of each row of teeth."""
 OCCLUSION_DIRECTIONS = 48
+"""From which it is looked how open to the sky each vertex is."""
 SOCKET, LID_SHADE = 0.35, 0.75
 """Share of the sky that the flesh in the eyes' corners sees at least, and what lids leave an eyeball."""
 OPEN_MOUTH = {"teeth_upper": 0.5, "teeth_lower": 0.4, "tongue": 0.25}
+"""Share of the sky that parts of an open mouth see at least."""
 PART_CLASS = {"eye_left": "eye_left", "eye_right": "eye_right", "teeth_upper": "mouth", "teeth_lower": "mouth"}
+LID_RIGHT = (70, 63, 105, 66, 107, 55, 189, 244, 133, 173, 157, 158, 159, 160, 161, 246, 33, 130, 226, 124)
+LID_LEFT = (300, 293, 334, 296, 336, 285, 413, 464, 362, 398, 384, 385, 386, 387, 388, 466, 263, 359, 446, 353)
+"""MediaPipe's points around the skin between brow and eye."""
+JAW = (
+    *(127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356),
+    *(447, 376, 433, 416, 434, 432, 287, 410, 391, 393, 164, 167, 165, 186, 57, 212, 214, 192, 213, 147, 227),
+)
+"""MediaPipe's points around where beards grow."""
+MOUSTACHE = (61, 186, 92, 165, 98, 97, 2, 326, 327, 391, 322, 410, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+"""MediaPipe's points around the upper lip's skin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +107,7 @@ def anatomy() -> Anatomy:
     teeth = np.stack([_teeth_edge(model, "teeth_upper", -1), _teeth_edge(model, "teeth_lower", 1)])
     embedding = model.landmarks["mediapipe"]
     in_texture = model.uv[model.uv_triangles[embedding.triangles.long()].long()]
+    points = (in_texture * embedding.barycentric[..., None]).sum(1).numpy()
     return Anatomy(
         model=model,
         corner_vertices=corners,
@@ -105,8 +120,8 @@ def anatomy() -> Anatomy:
         occlusion=_openness(model),
         hairline=hairline,
         fine_hairline=cv2.resize(hairline, (CLASS_TEXELS, CLASS_TEXELS)),
-        masks=_masks(model),
-        points=(in_texture * embedding.barycentric[..., None]).sum(1).numpy(),
+        masks=_masks(model, points),
+        points=points,
         teeth=teeth,
         landmark_mirror=_landmark_mirror(model, teeth),
         outline=_outline(model),
@@ -172,7 +187,8 @@ def _hairline(model: MorphableModel) -> np.ndarray:
     return cv2.resize(inside - outside, (TEXELS, TEXELS), interpolation=cv2.INTER_AREA) / len(scalp)
 
 
-def _masks(model: MorphableModel) -> dict[str, np.ndarray]:
+def _masks(model: MorphableModel, points: Float[np.ndarray, "478 2"]) -> dict[str, np.ndarray]:
+    """Soft masks over the skin's texture, of regions and about landmarks at these places in it."""
     names = {name: index for index, name in enumerate(model.region_names)}
     regions = model.region_map.numpy()
 
@@ -180,10 +196,6 @@ def _masks(model: MorphableModel) -> dict[str, np.ndarray]:
         mask = np.isin(regions, [names[each] for each in wanted]).astype(np.float32)
         small = cv2.resize(mask, (TEXELS, TEXELS), interpolation=cv2.INTER_AREA)
         return cv2.GaussianBlur(small, (0, 0), softness * TEXELS)
-
-    embedding = model.landmarks["mediapipe"]
-    corners = model.uv[model.uv_triangles[embedding.triangles.long()].long()]
-    points = (corners * embedding.barycentric[..., None]).sum(1).numpy()
 
     def blobs(indices: tuple[int, ...], radius: float) -> np.ndarray:
         at = (np.arange(TEXELS, dtype=np.float32) + 0.5) / TEXELS
@@ -218,17 +230,6 @@ def _masks(model: MorphableModel) -> dict[str, np.ndarray]:
         ),
     }
     return {name: np.where(mask > 0.01, mask, 0) for name, mask in masks.items()}
-
-
-LID_RIGHT = (70, 63, 105, 66, 107, 55, 189, 244, 133, 173, 157, 158, 159, 160, 161, 246, 33, 130, 226, 124)
-LID_LEFT = (300, 293, 334, 296, 336, 285, 413, 464, 362, 398, 384, 385, 386, 387, 388, 466, 263, 359, 446, 353)
-"""MediaPipe's points around the skin between brow and eye."""
-JAW = (
-    *(127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356),
-    *(447, 376, 433, 416, 434, 432, 287, 410, 391, 393, 164, 167, 165, 186, 57, 212, 214, 192, 213, 147, 227),
-)
-"""MediaPipe's points around where beards grow."""
-MOUSTACHE = (61, 186, 92, 165, 98, 97, 2, 326, 327, 391, 322, 410, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 
 
 def _teeth_edge(model: MorphableModel, part: str, way: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from face3d.synth.background import muted
-from face3d.synth.pieces import Piece, grid_triangles, joined, normals_of, plain
+from face3d.synth.pieces import Mesh, Piece, joined, plain, ring_mesh
 from face3d.synth.skin import noise
 
 COLUMNS, ROWS = 40, 22
@@ -14,7 +14,8 @@ COLLARS = ("round", "deep", "shirt", "high", "bare", "hood")
 
 
 def clothing(random: np.random.Generator, skin: Float[np.ndarray, "3"], wide: float) -> list[Piece]:
-    """A torso with bare skin (class neck) and cloth over it; `wide` is half the neck's width at its base."""
+    """A torso with bare skin (class neck) and cloth over it; `wide` is half the neck's width at its base,
+    metres."""
     turn = np.linspace(0, 2 * np.pi, COLUMNS, endpoint=False)
     shoulders, slope = random.uniform(0.17, 0.25), random.uniform(0.03, 0.09)
     share = np.linspace(0, 1, ROWS)[:, None]
@@ -24,18 +25,15 @@ def clothing(random: np.random.Generator, skin: Float[np.ndarray, "3"], wide: fl
     x, z = half_wide * np.sin(turn), half_deep * np.cos(turn) - 0.018 - 0.012 * share
     drop = 0.035 * share * np.clip(np.cos(turn), 0, 1)
     body = np.stack([x, height - drop + 0 * x, z], -1)
-    triangles = grid_triangles(ROWS, COLUMNS, closed=True)
-    flesh = body.reshape(-1, 3).astype(np.float32)
-    pieces = [Piece(flesh, triangles, normals_of(flesh, triangles), plain(flesh, skin), "neck", 0.2)]
+    flesh = ring_mesh(body)
+    pieces = [Piece(*flesh, plain(flesh[0], skin), "neck", 0.2)]
     collar = str(random.choice(COLLARS, p=(0.34, 0.14, 0.22, 0.14, 0.06, 0.1)))
     if collar != "bare":
-        pieces.append(_cloth(random, body, turn, share, collar, wide))
+        pieces.append(_cloth(random, body, turn, share, collar))
     return pieces
 
 
-def _cloth(
-    random: np.random.Generator, body: np.ndarray, turn: np.ndarray, share: np.ndarray, collar: str, wide: float
-) -> Piece:
+def _cloth(random: np.random.Generator, body: np.ndarray, turn: np.ndarray, share: np.ndarray, collar: str) -> Piece:
     """The torso from the collar down, a little outside of it, with what stands up about the neck."""
     front = np.clip(np.cos(turn), 0, 1)
     start = {
@@ -52,28 +50,22 @@ def _cloth(
     outwards = np.stack([np.sin(turn), np.full_like(turn, 0.5), np.cos(turn)], -1)
     folds = 0.004 * np.sin(random.integers(3, 9) * turn + random.uniform(0, 6)) * share
     place = place + outwards * (random.uniform(0.003, 0.012) + folds)[..., None]
-    triangles = grid_triangles(ROWS, COLUMNS, closed=True)
-    mesh = place.reshape(-1, 3).astype(np.float32)
-    parts = [(mesh, triangles, normals_of(mesh, triangles))]
+    parts = [ring_mesh(place)]
     if collar in ("shirt", "high", "hood"):
         parts.append(_standing(random, place[0], turn, collar))
-    mesh, triangles, normals = joined(parts)
-    return Piece(mesh, triangles, normals, _pattern(random, mesh), "cloth", random.uniform(0, 0.25))
+    mesh = joined(parts)
+    return Piece(*mesh, _pattern(random, mesh[0]), "cloth", random.uniform(0, 0.25))
 
 
-def _standing(
-    random: np.random.Generator, rim: np.ndarray, turn: np.ndarray, collar: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _standing(random: np.random.Generator, rim: np.ndarray, turn: np.ndarray, collar: str) -> Mesh:
+    """The part of a collar that stands up from the cloth's rim about the neck."""
     height = {"shirt": 0.03, "high": random.uniform(0.03, 0.075), "hood": 0.05}[collar]
     lean = {"shirt": 0.25, "high": -0.1, "hood": 0.9}[collar]
     back = 1.0 if collar == "high" else 0.35 + 0.65 * np.clip(-np.cos(turn) + 0.6, 0, 1)
     steps = np.linspace(0, 1, 4)[:, None, None]
     outwards = np.stack([np.sin(turn), 0 * turn, np.cos(turn)], -1)
     rise = steps * (height * back * np.ones_like(turn))[:, None]
-    place = rim + rise * (np.array([0.0, 1.0, 0.0]) + lean * outwards * steps)
-    mesh = place.reshape(-1, 3).astype(np.float32)
-    triangles = grid_triangles(4, len(turn), closed=True)
-    return mesh, triangles, normals_of(mesh, triangles)
+    return ring_mesh(rim + rise * (np.array([0.0, 1.0, 0.0]) + lean * outwards * steps))
 
 
 def _pattern(random: np.random.Generator, mesh: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 3"]:

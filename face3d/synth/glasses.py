@@ -14,11 +14,11 @@ NOSE_TOP, TEMPLES, EARS = 168, (127, 356), (93, 323)
 
 
 def glasses(
-    random: np.random.Generator, points: Float[np.ndarray, "landmark 3"], frame: Float[np.ndarray, "3 3"]
-) -> list[Piece]:
-    """Worn by a face with these landmarks; the frame's rows are the skull's left, up and forwards. The lenses, which
-    are the last piece, are of the class glasses where they are dark, and else of none."""
-    left, up, ahead = frame
+    random: np.random.Generator, points: Float[np.ndarray, "landmark 3"], axes: Float[np.ndarray, "3 3"]
+) -> tuple[Piece, Piece]:
+    """Frame and lenses, worn by a face with these landmarks; the rows of `axes` are the skull's left, up and forwards.
+    Lenses are of the class glasses where they are dark, and else of none."""
+    left, up, ahead = axes
     right_eye, left_eye = points[[33, 133]].mean(0), points[[263, 362]].mean(0)
     apart = float(np.linalg.norm(left_eye - right_eye))
     wide, high = apart * random.uniform(0.38, 0.47), apart * random.uniform(0.24, 0.42)
@@ -51,10 +51,8 @@ def glasses(
     parts.append(tube(arc.astype(np.float32), thick, 5))
     colour = random.uniform(0.005, 0.06) * np.ones(3) if random.uniform() < 0.6 else random.uniform(0.02, 0.5, 3)
     vertices, triangles, normals = joined(parts)
-    return [
-        Piece(vertices, triangles, normals, plain(vertices, colour), "glasses", random.uniform(0.5, 3.0)),
-        _lenses(random, rims, ahead),
-    ]
+    frame = Piece(vertices, triangles, normals, plain(vertices, colour), "glasses", random.uniform(0.5, 3.0))
+    return frame, _lenses(random, rims, ahead)
 
 
 def _lenses(random: np.random.Generator, rims: list[np.ndarray], ahead: np.ndarray) -> Piece:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from face3d.synth.anatomy import CENTRE, LATITUDES, LONGITUDES, anatomy
 from face3d.synth.background import muted
-from face3d.synth.pieces import Piece, grid_triangles, joined, normals_of, plain, tube
+from face3d.synth.pieces import Mesh, Piece, joined, plain, ring_mesh, tube
 from face3d.synth.skin import noise
 
 HATS, EARRINGS = 0.12, 0.12
@@ -40,9 +40,7 @@ def hat(random: np.random.Generator, vertices: Float[np.ndarray, "vertex 3"]) ->
     place = CENTRE + out[..., None] * np.stack(
         [np.sin(rows) * np.sin(phi), np.cos(rows), np.sin(rows) * np.cos(phi)], -1
     )
-    mesh = place.reshape(-1, 3).astype(np.float32)
-    triangles = grid_triangles(14, LONGITUDES, closed=True)
-    parts = [(mesh, triangles, normals_of(mesh, triangles))]
+    parts = [ring_mesh(place)]
     if kind in ("cap", "brim"):
         parts.append(_visor(random, place[-1], phi, around_head=kind == "brim"))
     mesh, triangles, normals = joined(parts)
@@ -53,16 +51,13 @@ def hat(random: np.random.Generator, vertices: Float[np.ndarray, "vertex 3"]) ->
 
 def _visor(
     random: np.random.Generator, rim: Float[np.ndarray, "longitude 3"], phi: np.ndarray, around_head: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Mesh:
     """A sheet from the rim outwards: all around, or in front alone."""
     length = random.uniform(0.04, 0.075)
     share = np.ones_like(phi) if around_head else np.clip(1.3 * np.cos(phi) - 0.15, 0, 1) ** 0.5
     outwards = np.stack([np.sin(phi), np.full_like(phi, random.uniform(-0.45, 0.0)), np.cos(phi)], -1)
     steps = np.linspace(0, 1, 5)[:, None, None]
-    place = rim + steps * (length * share)[:, None] * outwards
-    mesh = place.reshape(-1, 3).astype(np.float32)
-    triangles = grid_triangles(5, len(phi), closed=True)
-    return mesh, triangles, normals_of(mesh, triangles)
+    return ring_mesh(rim + steps * (length * share)[:, None] * outwards)
 
 
 def earrings(random: np.random.Generator, vertices: Float[np.ndarray, "vertex 3"]) -> Piece:

@@ -5,7 +5,7 @@ import roma
 import torch
 from jaxtyping import Float
 
-from face3d.synth.pieces import Piece, grid_triangles, joined, normals_of, plain, tube, unit
+from face3d.synth.pieces import Mesh, Piece, grid_triangles, joined, normals_of, plain, tube, unit
 from face3d.synth.skin import noise
 
 SHARE, HANDS = 0.2, 0.6
@@ -47,7 +47,7 @@ def _mottled(random: np.random.Generator, count: int) -> np.ndarray:
     return np.exp(0.1 * noise(random, 3).ravel()[:count])[:, None]
 
 
-def _hand(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _hand(random: np.random.Generator) -> Mesh:
     """A palm in the plane z = 0, a forearm down from it, four fingers up and a thumb aside, each bent by chance."""
     size = random.uniform(0.85, 1.1)
     parts = [_ellipsoid(np.array([0.0, 0.0, 0.0]), np.array([0.042, 0.05, 0.014]) * size)]
@@ -63,9 +63,7 @@ def _hand(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return joined(parts)
 
 
-def _finger(
-    base: np.ndarray, aside: float, curl: float, length: float, radius: float, size: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _finger(base: np.ndarray, aside: float, curl: float, length: float, radius: float, size: float) -> Mesh:
     """Three phalanges, each bent by `curl` radians against the one before."""
     path, way = [base], np.array([np.sin(aside), np.cos(aside), 0.0])
     for phalanx, share in enumerate((0.45, 0.3, 0.25)):
@@ -76,7 +74,7 @@ def _finger(
     return tube((np.array(path) * size).astype(np.float32), thin * size, 8)
 
 
-def _thing(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _thing(random: np.random.Generator) -> Mesh:
     kind = random.integers(3)
     extent = np.exp(random.uniform(np.log(0.012), np.log(0.06), 3))
     if kind == 0:
@@ -92,7 +90,7 @@ def _thing(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndar
     return mesh, triangles, normals_of(mesh, triangles)
 
 
-def _ellipsoid(centre: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _ellipsoid(centre: np.ndarray, radii: np.ndarray) -> Mesh:
     theta, phi = np.meshgrid(np.linspace(0.02, np.pi - 0.02, 12), np.arange(18) / 18 * 2 * np.pi, indexing="ij")
     ball = np.stack([np.sin(theta) * np.sin(phi), np.cos(theta), np.sin(theta) * np.cos(phi)], -1).reshape(-1, 3)
     return (

@@ -13,6 +13,7 @@ from morphable import ARKIT_NAMES
 from morphable.population import Population
 
 TOGETHER = 8
+"""People made at once."""
 PEOPLE = 2
 """Sets the chances of people apart from those of the rest of their photos."""
 EXTREME, PLAIN = 0.12, 0.3
@@ -102,7 +103,7 @@ def _neighbours(seed: int, block: int) -> tuple[Person, ...]:
 
 @cache
 def population() -> tuple[Float[np.ndarray, " identity"], Float[np.ndarray, "identity identity"]]:
-    """Mean of the default head's coefficients over people, and a factor of their covariance."""
+    """Mean and `Population.factor` of the default head's coefficients, which takes longer than a block of heads."""
     people = Population.load()
     return people.mean.float().numpy(), people.factor(anatomy().model).float().numpy()
 

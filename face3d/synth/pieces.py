@@ -8,6 +8,9 @@ from jaxtyping import Float, Int
 
 from face3d.synth.classes import INDEX
 
+Mesh = tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "triangle 3"], Float[np.ndarray, "vertex 3"]]
+"""Vertices (metres), triangles, and unit normals of vertices."""
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -48,7 +51,16 @@ def grid_triangles(rows: int, columns: int, closed: bool = False) -> Int[np.ndar
     return np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
 
 
-def normals_of(vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]) -> np.ndarray:
+def ring_mesh(places: Float[np.ndarray, "row column 3"]) -> Mesh:
+    """A surface through rows of places, each of them a closed ring."""
+    rows, columns, _ = places.shape
+    vertices, triangles = places.reshape(-1, 3).astype(np.float32), grid_triangles(rows, columns, closed=True)
+    return vertices, triangles, normals_of(vertices, triangles)
+
+
+def normals_of(
+    vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]
+) -> Float[np.ndarray, "vertex 3"]:
     """Unit normals of vertices, weighed by area."""
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
     faces = np.cross(b - a, c - a)
@@ -67,8 +79,8 @@ def tube(
     radius: Float[np.ndarray, " point"] | float,
     sides: int = 6,
     closed: bool = False,
-) -> tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "triangle 3"], Float[np.ndarray, "vertex 3"]]:
-    """A tube around a path: vertices, triangles, normals. A closed path joins its end to its start."""
+) -> Mesh:
+    """A tube around a path. A closed path joins its end to its start."""
     along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     tangent = unit(along)
     spare = np.where(np.abs(tangent[:, 1:2]) > 0.9, [[1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0]])
@@ -86,10 +98,8 @@ def tube(
     return vertices.reshape(-1, 3).astype(np.float32), triangles, normals.reshape(-1, 3).astype(np.float32)
 
 
-def joined(
-    parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Several meshes as one: vertices, triangles, normals."""
+def joined(parts: Sequence[Mesh]) -> Mesh:
+    """Several meshes as one."""
     starts = np.cumsum([0] + [len(vertices) for vertices, _, _ in parts[:-1]])
     triangles = np.concatenate([t + start for (_, t, _), start in zip(parts, starts, strict=True)])
     return np.concatenate([p[0] for p in parts]), triangles, np.concatenate([p[2] for p in parts])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import warp as wp
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from face3d.synth import shading
@@ -69,8 +69,8 @@ def drawn(
     seen = [wp.from_torch(fragments.triangle[0]), wp.from_torch(fragments.depth[0])]
     result = [wp.from_torch(radiance, wp.vec3), wp.from_torch(normals, wp.vec3), wp.from_torch(classes)]
     surface = _surface(colours, pieces)
-    inputs = [*seen, wp.from_torch(values[0]), surface, lit, eye, wp.vec3(*CENTRE.tolist()), width, *result]
-    wp.launch(shading.shade, (height, 1), inputs, device="cpu")
+    inputs = [*seen, wp.from_torch(values[0]), surface, lit, eye, wp.vec3(*CENTRE.tolist()), *result]
+    wp.launch(shading.shade, height, inputs, device="cpu")
     if lens is not None:
         _put_before(lens, camera, seen[1], lit, eye, result)
     depth = fragments.depth[0].numpy()
@@ -109,7 +109,7 @@ def _casting(lists: Sequence[np.ndarray], pieces: Sequence[Piece]) -> Iterator[n
 
 
 def _light(
-    light: Lighting, vertices: Float[Tensor, "1 vertex 3"], triangles: Float[Tensor, "triangle 3"], seed: int
+    light: Lighting, vertices: Float[Tensor, "1 vertex 3"], triangles: Int[Tensor, "triangle 3"], seed: int
 ) -> Any:
     """The light for the kernel, with the shadow map of its first lamp."""
     a0, a1, a2 = COSINE_LOBE

@@ -1,6 +1,6 @@
 """The kernel that colours samples: what each shows, and how bright the light makes it.
 
-One pass over the picture, on the CPU or on CUDA; as tensor operations the same takes five times as long.
+One pass over the picture; as tensor operations the same takes five times as long.
 """
 
 # mypy: ignore-errors
@@ -11,8 +11,11 @@ import warp as wp
 SHADOW_BIAS = 0.004
 """Metres by which a surface may lie behind what the lamp sees first and still be lit."""
 SHADOW_TAPS = 3
+"""Looks at the shadow map for each sample, at places drawn by chance."""
 HAIR_WRAP = 0.35
+"""Cosine by which light reaches around the head's edge into hair."""
 FIBRE_SHINE = 0.5
+"""Strength of highlights along hair."""
 
 wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": "-march=native -ffp-contract=fast"})
 
@@ -61,6 +64,7 @@ class Surface:
 
 @wp.func
 def sky_light(sky: wp.array(dtype=wp.vec3), n: wp.vec3):
+    """The harmonics of order 2 at n, not below 0."""
     x, y, z = n[0], n[1], n[2]
     light = 0.28209479 * sky[0] + 0.48860251 * (y * sky[1] + z * sky[2] + x * sky[3])
     light += 1.09254843 * (x * y * sky[4] + y * z * sky[5] + x * z * sky[7])
@@ -78,6 +82,7 @@ def power16(x: float):
 
 @wp.func
 def looked_up(sheet: wp.array3d(dtype=wp.float32), u: float, v: float):
+    """Bilinear between the centres of texels."""
     x = u * float(sheet.shape[1]) - 0.5
     y = v * float(sheet.shape[0]) - 0.5
     i, j = int(wp.floor(y)), int(wp.floor(x))
@@ -172,15 +177,14 @@ def shade(
     light: Light,
     eye: Eye,
     middle: wp.vec3,
-    segment: int,
     radiance: wp.array2d(dtype=wp.vec3),
     normals: wp.array2d(dtype=wp.vec3),
     classes: wp.array2d(dtype=wp.uint8),
 ):
     """Colour, normal and class of every sample. `values` are normals (tangents of fibres), colours (of the head: places
-    on the sheet) and openness. Each thread goes along a segment of a row."""
-    i, part = wp.tid()
-    for j in range(part * segment, wp.min((part + 1) * segment, triangle.shape[1])):
+    on the sheet) and openness. Each item is a row."""
+    i = wp.tid()
+    for j in range(triangle.shape[1]):
         t = triangle[i, j]
         if t < 0:
             radiance[i, j] = wp.vec3(0.0, 0.0, 0.0)
