@@ -31,6 +31,10 @@ class Splatted(NamedTuple):
     alpha: Float[Tensor, "height width"]
     depth: Float[Tensor, "height width"]
 
+    def over(self, background: Float[Tensor, "height width 3"]) -> Float[Tensor, "height width 3"]:
+        """The image before a background of colours in the same space."""
+        return self.image + (1 - self.alpha[..., None]) * background
+
 
 def splat(
     means: Float[Tensor, "gaussian 3"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,13 @@ class GaussianAvatar:
         sight = torch.nn.functional.normalize(means - camera.position, dim=-1)
         on_head = (own.triangle < self.surface.head_triangles)[:, None]
         sight = torch.where(on_head, sight @ rotation_matrices(moment.head), sight)
+        return harmonic_colours(self.harmonics(moment), sight)
+
+    def harmonics(self, moment: Moment) -> Float[Tensor, "gaussian 4 3"]:
+        """Coefficients of the colours, tinted by the expression."""
+        own = self.gaussians
         tint = torch.einsum("m,nmi->ni", self.habits.coordinates(moment.weights), own.tint)
-        return harmonic_colours(torch.cat([own.colour[:, :1] + tint[:, None], own.colour[:, 1:]], 1), sight)
+        return torch.cat([own.colour[:, :1] + tint[:, None], own.colour[:, 1:]], 1)
 
     def save(self, folder: str | Path) -> None:
         """Write the avatar's files into a folder; avatar.json, which names the others' digest, last.
@@ -161,10 +167,7 @@ class GaussianAvatar:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         groups = {"gaussians": self.gaussians.tensors(), "habits": self.habits.tensors(), "cloth": vars(self.cloth)}
-        flat = {
-            f"{group}.{name}": t.detach().contiguous() for group, all_ in groups.items() for name, t in all_.items()
-        }
-        save_file(flat, folder / TENSORS)
+        save_file(flat_groups(groups), folder / TENSORS)
         self.head.save(folder / HEAD)
         Image.fromarray(self.background).save(folder / BACKGROUND)
         described = {
@@ -205,6 +208,11 @@ class GaussianAvatar:
             Habits(**groups["habits"]),
         )
         return cls(head, cloth, gaussians, habits, camera, background, provenance)
+
+
+def flat_groups(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors by group.name, as files hold them; `read_groups` undoes it."""
+    return {f"{group}.{name}": t.detach().contiguous() for group, all_ in groups.items() for name, t in all_.items()}
 
 
 def read_groups(path: Path) -> dict[str, dict[str, Tensor]]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avatars.painting import LASHES
-from morphable import JOINT_PARENTS, Head
+from morphable import ARKIT_NAMES, JOINT_PARENTS, Head
 from morphable.playing import HEAD, NECK, NECK_SHARE
 from morphable.skinning import blend_skinning, rotation_matrices
 
@@ -30,6 +30,11 @@ class Moment(NamedTuple):
     head: Float[Tensor, " 3"]
     place: Float[Tensor, " 3"]
     torso: Float[Tensor, " 6"]
+
+    @classmethod
+    def rest(cls) -> Moment:
+        """A head at rest."""
+        return cls(torch.zeros(len(ARKIT_NAMES)), torch.zeros(3), torch.zeros(3), torch.zeros(6))
 
 
 class Frames(NamedTuple):

@@ -56,8 +56,7 @@ def report(avatar: GaussianAvatar, capture: Capture, held_out: Int[np.ndarray, "
 def shown(avatar: GaussianAvatar, capture: Capture, index: int) -> UInt8[np.ndarray, "height width 3"]:
     """A frame of the capture as the avatar draws it, from tracking only."""
     drawn = avatar.splatted(avatar.moment(capture.performance, index), capture.camera)
-    background = torch.as_tensor(avatar.background).float() / 255
-    picture = drawn.image + (1 - drawn.alpha[..., None]) * background
+    picture = drawn.over(torch.as_tensor(avatar.background).float() / 255)
     return (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
 
 

@@ -7,7 +7,7 @@ import roma
 import torch
 
 from avatars.export.splats import Splats
-from avatars.gaussian.avatar import EXPRESSIONS, GaussianAvatar
+from avatars.gaussian.avatar import GaussianAvatar
 from avatars.gaussian.driving import Moment
 from morphable import Performance
 from morphable.skinning import rotation_matrices
@@ -23,15 +23,12 @@ def splats(avatar: GaussianAvatar, performance: Performance | None = None) -> Sp
     A Gaussian's axes under a moved triangle are directions with lengths, as an ellipsoid's are. Where the head is
     turned, the harmonics of its Gaussians are turned with it.
     """
-    rest = Moment(torch.zeros(EXPRESSIONS), torch.zeros(3), torch.zeros(3), torch.zeros(6))
-    moment = rest if performance is None else avatar.moment(performance)
+    moment = Moment.rest() if performance is None else avatar.moment(performance)
     own = avatar.gaussians
     means, axes = avatar.shaped(moment)
     deviations = axes.norm(dim=1)
     turns = roma.rotmat_to_unitquat(axes / deviations[:, None])
-    tint = torch.einsum("m,nmi->ni", avatar.habits.coordinates(moment.weights), own.tint)
-    colours = own.colour.clone()
-    colours[:, 0] += tint
+    colours = avatar.harmonics(moment)
     on_head = own.triangle < avatar.surface.head_triangles
     # 3DGS's coefficients of order 1 go with -y, z, -x of the direction.
     to_vector = torch.tensor([[0.0, 0, -1], [-1, 0, 0], [0, 1, 0]])

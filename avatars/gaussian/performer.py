@@ -82,7 +82,6 @@ def frames(
     def frame(index: int) -> UInt8[np.ndarray, "height width 3"]:
         moment = avatar.moment(sampled(performance, times[index : index + 1]))
         drawn = avatar.splatted(moment, view.camera(avatar, index / max(len(times) - 1, 1)))
-        picture = drawn.image + (1 - drawn.alpha[..., None]) * behind
-        return (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
+        return (drawn.over(behind).clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
 
     return in_parallel(frame, len(times))

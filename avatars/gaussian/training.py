@@ -15,7 +15,7 @@ from torch import Tensor
 
 from avatars.capture import Capture
 from avatars.gaussian import checkpoints
-from avatars.gaussian.avatar import EXPRESSIONS, GaussianAvatar, Gaussians
+from avatars.gaussian.avatar import EXPRESSIONS, GaussianAvatar, Gaussians, flat_groups
 from avatars.gaussian.driving import Moment
 from avatars.gaussian.losses import structural_similarity
 from avatars.gaussian.start import started
@@ -76,8 +76,7 @@ LEAST_SEEN = 0.02
 """How much the pictures said of a Gaussian's colour, over what they say of one in ten or less, for it to be kept."""
 SIDEDNESS = 0.1
 """Metres that count as far as a normal turned by a radian, when what is nearest is looked for."""
-SAVE_EVERY = 500
-LOOK_EVERY = 200
+SAVE_EVERY, LOOK_EVERY = 500, 200
 """Steps between checkpoints, and between looks at frames that are held out."""
 Progress = Callable[[int, int, float], None]
 """Told of steps done, of how many, and the PSNR of held-out frames (nan: none were looked at yet)."""
@@ -141,7 +140,7 @@ class Training:
         means, axes, opacities, colours = self.avatar.placed(moment, camera)
         means.retain_grad()
         drawn = splat(means, axes, opacities, colours, camera)
-        picture = drawn.image + (1 - drawn.alpha[..., None]) * self.background
+        picture = drawn.over(self.background)
         loss = self._loss(picture, drawn.alpha, index) + TRUSTED * (change / DEVIATIONS).square().mean()
         for optimizer in self._optimizers():
             optimizer.zero_grad(set_to_none=True)
@@ -157,7 +156,7 @@ class Training:
         """What was learned, and where nothing was seen what is nearest."""
         own = Gaussians(**{name: tensor.detach().clone() for name, tensor in self.avatar.gaussians.tensors().items()})
         avatar = replace(self.avatar, gaussians=own)
-        rest = Moment(torch.zeros(EXPRESSIONS), torch.zeros(3), torch.zeros(3), torch.zeros(6))
+        rest = Moment.rest()
         facing = avatar.surface.frames(rest).rotation[own.triangle, :, 1]
         places = torch.cat([avatar.shaped(rest)[0], SIDEDNESS * facing], 1)
         enough = self.seen > LEAST_SEEN * self.seen.quantile(0.9)
@@ -186,9 +185,7 @@ class Training:
             for key, held in optimizer.state_dict()["state"].items():
                 values = {name: torch.as_tensor(value) for name, value in held.items()}
                 groups[f"optimizer {number} {key}"] = values
-        return {
-            f"{group}.{name}": t.detach().clone().contiguous() for group, ts in groups.items() for name, t in ts.items()
-        }
+        return {name: tensor.clone() for name, tensor in flat_groups(groups).items()}
 
     def restore(self, groups: dict[str, dict[str, Tensor]] | None) -> None:
         """Go on from a checkpoint, if there is one."""
@@ -230,10 +227,8 @@ class Training:
             group["lr"] = rate * share
 
     def _moment(self, index: int, change: Float[Tensor, " change"]) -> Moment:
-        performance = self.capture.performance
-        channels = (performance.weights, performance.head, performance.translation)
-        weights, head, place = (torch.as_tensor(values[index]).float() for values in channels)
-        moment = self.avatar.habits.moment(weights, head, place)
+        """A frame as tracked, changed by `change`, of which DEVIATIONS tells the order."""
+        moment = self.avatar.moment(self.capture.performance, index)
         return Moment(
             (moment.weights + change[12:]).clamp(0, 1),
             moment.head + change[:3],
@@ -297,8 +292,7 @@ def peak_signal(avatar: GaussianAvatar, capture: Capture, index: int) -> float:
     """PSNR of a whole frame, from tracking only, dB."""
     with torch.no_grad():
         drawn = avatar.splatted(avatar.moment(capture.performance, index), capture.camera)
-        background = torch.as_tensor(avatar.background).float() / 255
-        picture = drawn.image + (1 - drawn.alpha[..., None]) * background
+        picture = drawn.over(torch.as_tensor(avatar.background).float() / 255)
         truth = torch.as_tensor(capture.frames[index]).float() / 255
         return float(-10 * (picture - truth).square().mean().log10())
 

@@ -101,7 +101,7 @@ def test_the_background_is_what_is_seen_without_the_person() -> None:
 def test_gaussians_move_as_the_head_does(capture: Capture) -> None:
     """Turning and moving the skull turns and moves those on the scalp rigidly."""
     avatar = started(capture, np.arange(9))
-    rest = Moment(torch.zeros(52), torch.zeros(3), torch.zeros(3), torch.zeros(6))
+    rest = Moment.rest()
     turned = rest._replace(head=torch.tensor([0.1, 0.3, -0.1]), place=torch.tensor([0.01, 0.02, -0.03]))
     skull = torch.as_tensor(capture.head.layout.skinning_weights[:, 1] > 0.9999)
     bound = skull[avatar.surface.triangles[: avatar.surface.head_triangles]].all(1).nonzero()[:, 0]
@@ -133,7 +133,7 @@ def test_similarity_is_one_for_the_same_and_has_its_gradient() -> None:
 def test_learning_comes_nearer_and_looks_at_nothing_held_out(capture: Capture, learned: GaussianAvatar) -> None:
     def error(avatar: GaussianAvatar, index: int) -> float:
         drawn = avatar.splatted(avatar.moment(capture.performance, index), capture.camera)
-        picture = drawn.image + (1 - drawn.alpha[..., None]) * torch.as_tensor(capture.background) / 255
+        picture = drawn.over(torch.as_tensor(capture.background) / 255)
         return float((picture - torch.as_tensor(capture.frames[index]) / 255).abs().mean())
 
     with torch.no_grad():

@@ -226,6 +226,14 @@ def test_wrong_inputs_are_named():
         splat(means, axes, opacities, colours, camera(), backend="opengl")
 
 
+def test_over_its_own_colour_an_image_is_of_that_colour() -> None:
+    means, axes, opacities, _ = cloud()
+    colour = torch.tensor([0.2, 0.5, 0.9])
+    drawn = splat(means, axes, opacities, colour.expand(len(means), 3).contiguous(), camera())
+    assert 0 < drawn.alpha.mean() < 1
+    torch.testing.assert_close(drawn.over(colour.expand(*SIDES, 3)), colour.expand(*SIDES, 3))
+
+
 @pytest.mark.gpu
 def test_cuda_equals_the_cpu():
     if not torch.cuda.is_available():
