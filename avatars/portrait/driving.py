@@ -72,6 +72,14 @@ def require_choices(only: Iterable[str]) -> None:
         raise ValueError(f"{unknown[0]!r} cannot be driven on its own; choose of {', '.join(CHOICES)}")
 
 
+def driven(names: tuple[str, ...]) -> Bool[np.ndarray, 52]:
+    """Which of ARKIT_NAMES these choices drive."""
+    if "expression" in names:
+        return np.ones(len(ARKIT_NAMES), dtype=bool)
+    starts = tuple(start for name in names for start in PARTS.get(name, ()))
+    return np.array([name.startswith(starts) for name in ARKIT_NAMES])
+
+
 def _chosen(
     photo: PosedPhoto,
     only: Iterable[str],
@@ -85,19 +93,12 @@ def _chosen(
     moves = float("pose" in names)
     return Performance.of(
         performance.times,
-        np.where(_driven(names), weights, photo.weights),
+        np.where(driven(names), weights, photo.weights),
         head=moves * head.numpy(),
         translation=moves * translation.numpy(),
         confidence=performance.confidence,
         provenance=performance.provenance,
     )
-
-
-def _driven(names: tuple[str, ...]) -> Bool[np.ndarray, 52]:
-    if "expression" in names:
-        return np.ones(len(ARKIT_NAMES), dtype=bool)
-    starts = tuple(start for name in names for start in PARTS.get(name, ()))
-    return np.array([name.startswith(starts) for name in ARKIT_NAMES])
 
 
 def _require_frames(performance: Performance) -> None:

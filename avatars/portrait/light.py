@@ -18,7 +18,7 @@ ROUNDS, OUTLIER = 3, 0.08
 """Of the fit; difference in linear colour at which a pixel counts half."""
 BRIGHTEST = 0.98
 """Quantile of the light on what was seen that is not surpassed elsewhere: harmonics run wild where nothing was seen."""
-TINT = 0.35
+TINT = 0.6
 """How much of the fitted light's colour falls on teeth and eyes: of skin's colour part is taken for the light's."""
 WHITER = 0.35
 """How far teeth become grey: ivory next to skin looks green."""

@@ -17,23 +17,15 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from avatars.mesh_performer import MeshPerformer, in_parallel
+from avatars.mesh_performer import in_parallel
 from avatars.painting import to_srgb8
+from avatars.portrait.anatomy import Anatomy
 from avatars.portrait.curtain import Curtain
 from avatars.portrait.light import PhotoLight, whitening
 from avatars.portrait.matte import person_matte, with_fringe
 from avatars.portrait.posed_photo import PosedPhoto
-from avatars.portrait.unseen import (
-    enclosed,
-    facing,
-    lids,
-    mouth_depth,
-    smooth_step,
-    stretched,
-    visible,
-    with_teeth_showing,
-)
-from morphable import JOINT_NAMES, Performance
+from avatars.portrait.unseen import facing, smooth_step, stretched, visible
+from morphable import Performance
 from morphable.editing import frame_times, sampled
 from renderers import (
     Camera,
@@ -51,8 +43,6 @@ AROUND = 1.0
 """How far around the head the photo moves, in the head's height."""
 REACH = 0.5
 """Of the motion around the head, in the head's height."""
-TEXTURE_SIZE = 1024
-"""Of the head's own skin, which is seen inside the mouth and under the lids."""
 FRINGE = 0.04
 """Of the head's width: how far from the person the photo is no longer believed to show the background alone."""
 CERTAIN = 0.06
@@ -61,31 +51,20 @@ SOFTNESS = 0.015
 """Of the head's width: how wide the lips' edge is inside the mouth."""
 MOUTH_RIM = 6.0
 """How far beyond the mouth's inside that the photo shows its teeth are continued, in those widths."""
-MOUTH_DEPTH = 0.04
-"""Metres into the mouth over which light falls to a third."""
 SHADED = 0.65
 """What of the light on the face falls on the teeth, and on eyes of which too little is seen."""
 BELIEVED = 2.5
 """Times its size in the photo to which skin may be stretched and still show the photo."""
-SIDE, FRONT = 0.2, 0.5
-"""Of a normal towards the face's front: between them begins the face, whose skin is drawn from the head's own texture
-when it turns into view; hair and ears are not."""
-BACK = 0.045
-"""Metres behind the eyes at which the face ends."""
 LID_REST, LID_SHUT = 0.002, 0.006
 """Metres that a lid may move and still show the photo, and from which on it is drawn from the head's own texture."""
 FLESH = torch.tensor([0.3, 0.09, 0.08])
 """The mouth's inside, linear."""
 TURNED = 0.3
 """How much better a surface must be seen now than in the photo before the head's own texture begins to show."""
-UPPER_TEETH = "teeth_upper"
-EYES, TEETH = ("eye_left", "eye_right"), (UPPER_TEETH, "teeth_lower")
 FEWEST, DARKEST, MOST = 20, 0.2, 1.5
 """Pixels of an eye from which its brightness is told, and how far that may differ from the face's."""
 CLEAR = 0.9
 """Share of a pixel that is seen well enough to tell of light."""
-NECK = JOINT_NAMES.index("neck")
-EYE_JOINTS = [JOINT_NAMES.index(name) for name in EYES]
 
 
 def frames(photo: PosedPhoto, performance: Performance, rate: float) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
@@ -108,62 +87,49 @@ def frames(photo: PosedPhoto, performance: Performance, rate: float) -> Iterator
 class PortraitPerformer:
     """A photo prepared to be drawn many times."""
 
+    around, reach = AROUND, REACH
+
     @torch.no_grad()
-    def __init__(self, photo: PosedPhoto) -> None:
+    def __init__(self, photo: PosedPhoto, anatomy: Anatomy | None = None) -> None:
+        """`anatomy` is that of the photo's head, whatever its neutral shape; found if not given."""
         self.photo = photo
-        self.mesh = MeshPerformer(with_teeth_showing(photo.head), TEXTURE_SIZE)
+        self.anatomy = anatomy or Anatomy(photo.head)
+        self.mesh = self.anatomy.mesh_of(photo.head)
         self.triangles = self.mesh.triangles
         self.rest = photo.camera.view(self.mesh.posed(_still(photo))[0])
-        self.rigid = smooth_step(3 - 4 * self.mesh.skinning_weights[:, NECK])
-        self.place, self.lens, size = _stage(photo.camera, self.rest[self.rigid == 1])
+        self.place, self.lens, size = _stage(photo.camera, self.rest[self.anatomy.rigid == 1], self.around)
         self.source = self.lens.project(self.rest)
         self.softness = max(1.0, SOFTNESS * size[1])
         fragments = rasterize(self.lens.clip(self.rest[None]), self.triangles, self.lens.resolution)
         normals = vertex_normals(self.rest, self.mesh.every_triangle)
         self._tell_apart(fragments, normals)
+        self._see_mouth(fragments)
         self._cut_out(fragments, size)
         self._set_light(fragments, normals)
-        self.curtain = Curtain(self.lens, fragments, self._spread(self.anchored, fragments), REACH * size[0])
+        self.curtain = Curtain(self.lens, fragments, self._spread(self.anchored, fragments), self.reach * size[0])
 
     def _tell_apart(self, fragments: Fragments, normals: Float[Tensor, "vertex 3"]) -> None:
-        """How much of each vertex is the photo's (`seen`), the head's own if the photo has not seen it (`inner`) or has
-        not from where it is now (`front`), and the curtain's (`anchored`)."""
-        head, parts = self.mesh.head, self.mesh.layout.parts
-        neutral = torch.as_tensor(head.neutral)
-        skin = torch.zeros(len(neutral))
-        skin[parts["head"].vertices] = 1
-        hidden = enclosed(neutral, self.triangles)
-        depth = mouth_depth(head, hidden)
-        self.in_mouth = (depth >= 0).float()
-        self.darkness = torch.exp(-depth.clamp(min=0) / MOUTH_DEPTH)
+        """How much of each vertex the photo shows (`shown`), is drawn from the photo (`seen`) and holds the curtain
+        (`anchored`)."""
         towards = facing(self.rest, normals)
-        self.anchored = self.rigid * skin * towards
-        self.shown = visible(self.rest, self.lens, fragments) * towards * self.rigid
-        self.seen = self.shown * (1 - self.in_mouth)
-        self._see_mouth(fragments)
-        self.lids = lids(head)
-        self.cavity = self.in_mouth * skin
-        self.inner = torch.maximum(torch.maximum(1 - skin, self.in_mouth), self.lids) * self.rigid
-        ahead = vertex_normals(neutral, self.mesh.every_triangle)[:, 2]
-        before = neutral[:, 2] - float(head.joints[EYE_JOINTS, 2].mean())
-        self.front = smooth_step((ahead - SIDE) / (FRONT - SIDE)) * smooth_step(before / BACK + 1) * self.rigid * skin
+        self.anchored = self.anatomy.rigid * self.anatomy.skin * towards
+        self.shown = visible(self.rest, self.lens, fragments) * towards * self.anatomy.rigid
+        self.seen = self.shown * (1 - self.anatomy.in_mouth)
 
     def _see_mouth(self, fragments: Fragments) -> None:
         """How surely each pixel of the photo shows the mouth's inside, and the way from it to where it surely does: not
         at its rim, where lips would be taken for teeth."""
-        gap = (self._spread(self.in_mouth, fragments) > 0.5).numpy().astype(np.uint8)
+        gap = (self._spread(self.anatomy.in_mouth, fragments) > 0.5).numpy().astype(np.uint8)
         clear = cv2.distanceTransform(gap, cv2.DIST_L2, 5) > self.softness
         self.sees_mouth = bool(clear.any())
         away, nearest = distance_transform_edt(~clear, return_indices=True)
         self.mouth_seen = 1 - smooth_step(torch.as_tensor(away).float() / (MOUTH_RIM * self.softness))
         self.mouth_steps = torch.as_tensor((nearest - np.indices(clear.shape))[::-1].copy()).float().permute(1, 2, 0)
-        parts = self.mesh.layout.parts
-        self.skull = parts[UPPER_TEETH].vertices if UPPER_TEETH in parts else parts["head"].vertices
 
     def _cut_out(self, fragments: Fragments, size: tuple[float, float]) -> None:
         """The person's own colour multiplied by opacity, opacity, and what is behind; linear."""
         pixels = self.photo.pixels[self.place].copy()
-        head = self._spread(self.rigid, fragments).numpy() > 0.5
+        head = self._spread(self.anatomy.rigid, fragments).numpy() > 0.5
         radius = 2 * round(CERTAIN * size[1]) + 1
         certain = cv2.erode(head.astype(np.uint8), np.ones((radius, radius), np.uint8)) > 0
         chin = float(np.flatnonzero(head.any(1)).max()) if head.any() else 0.0
@@ -180,29 +146,24 @@ class PortraitPerformer:
         facets = torch.nn.functional.normalize(interpolate(normals, fragments, self.triangles)[0], dim=-1)
         photo = torch.as_tensor(self.layer[..., :3])
         clear = (self._spread(self.shown, fragments) > CLEAR) & torch.as_tensor(self.layer[..., 3] > CLEAR)
-        parts = self.mesh.layout.parts
-        eyes, teeth = (torch.zeros(len(normals)) for _ in range(2))
-        for group, names in ((eyes, EYES), (teeth, TEETH)):
-            for name in set(names) & set(parts):
-                group[parts[name].vertices] = 1
-        on_eyes = clear & (self._spread(eyes, fragments) > CLEAR)
-        skin = clear & (self._spread(eyes + self.in_mouth, fragments) == 0)
+        own = self.anatomy
+        on_eyes = clear & (self._spread(own.eyes, fragments) > CLEAR)
+        skin = clear & (self._spread(own.eyes + own.in_mouth, fragments) == 0)
         self.light = PhotoLight.fitted(facets[skin], albedo[skin], photo[skin])
         gain = SHADED
         if int(on_eyes.sum()) > FEWEST:
             gain = float(photo[on_eyes].mean() / (albedo[on_eyes] * self.light.pale).mean().clamp(min=1e-3))
-        self.wet = torch.maximum(eyes, self.in_mouth)[:, None]
-        whiter = 1 + teeth[:, None] * (whitening({n: t.pixels for n, t in self.mesh.head.textures.items()}) - 1)
+        whiter = 1 + own.teeth[:, None] * (whitening({n: t.pixels for n, t in self.mesh.head.textures.items()}) - 1)
         self.lid_light = torch.ones(len(normals), 3)
-        around = skin & (lid := self._spread(self.lids, fragments)).gt(0) & (lid < CLEAR)
+        around = skin & (lid := self._spread(own.lids, fragments)).gt(0) & (lid < CLEAR)
         left = self._spread((torch.as_tensor(self.mesh.head.neutral)[:, 0] > 0).float(), fragments) > 0.5
         for side, chosen in ((True, around & left), (False, around & ~left)):
             if int(chosen.sum()) > FEWEST:
-                own = (albedo[chosen] * self.light.on(facets[chosen])).clamp(min=1e-3)
-                ratio = (photo[chosen] / own).median(0).values.clamp(DARKEST, MOST)
+                lit = (albedo[chosen] * self.light.on(facets[chosen])).clamp(min=1e-3)
+                ratio = (photo[chosen] / lit).median(0).values.clamp(DARKEST, MOST)
                 of_side = (torch.as_tensor(self.mesh.head.neutral)[:, :1] > 0) == side
-                self.lid_light += of_side * self.lids[:, None] * (ratio - 1)
-        dim = torch.where(eyes > 0, min(gain, MOST), SHADED * self.darkness)
+                self.lid_light += of_side * own.lids[:, None] * (ratio - 1)
+        dim = torch.where(own.eyes > 0, min(gain, MOST), SHADED * own.darkness)
         self.wet_light = dim[:, None] * whiter * self.light.pale
 
     def _spread(self, values: Float[Tensor, " vertex"], fragments: Fragments) -> Float[Tensor, "height width"]:
@@ -238,12 +199,14 @@ class PortraitPerformer:
         clip = self.lens.clip(moved[None])
         fragments = rasterize(clip, self.triangles, self.lens.resolution)
         normals = vertex_normals(moved, self.mesh.every_triangle)
-        light = self.wet * self.wet_light + (1 - self.wet) * self.lid_light * self.light.on(normals)
+        anatomy = self.anatomy
+        wet = torch.maximum(anatomy.eyes, anatomy.in_mouth)[:, None]
+        light = wet * self.wet_light + (1 - wet) * self.lid_light * self.light.on(normals)
         stretch = stretched(self.lens.project(moved), self.source, self.triangles)
-        seen = self.seen * (1 - smooth_step((stretch - BELIEVED) / BELIEVED)) * (1 - self.lids * shut)
-        revealed = self.front * smooth_step((facing(moved, normals) - self.shown - TURNED) / (1 - TURNED))
-        own = torch.maximum((1 - seen) * self.inner, torch.minimum(revealed, 1 - seen))
-        attributes = torch.stack([*self.source.T, seen, own, self.in_mouth, self.cavity, *light.T], 1)
+        seen = self.seen * (1 - smooth_step((stretch - BELIEVED) / BELIEVED)) * (1 - anatomy.lids * shut)
+        revealed = anatomy.front * smooth_step((facing(moved, normals) - self.shown - TURNED) / (1 - TURNED))
+        own = torch.maximum((1 - seen) * anatomy.inner, torch.minimum(revealed, 1 - seen))
+        attributes = torch.stack([*self.source.T, seen, own, anatomy.in_mouth, anatomy.cavity, *light.T], 1)
         spread = interpolate(attributes, fragments, self.triangles)[0]
         source, photo, own, inside, cavity, light = spread.split([2, 1, 1, 1, 1, 3], -1)
         own = own * self._from_lips(inside)
@@ -264,7 +227,7 @@ class PortraitPerformer:
         rows, columns = inside.nonzero(as_tuple=True)
         if not len(rows):
             return
-        now, then = self.lens.project(moved[self.skull]), self.source[self.skull]
+        now, then = self.lens.project(moved[self.anatomy.skull]), self.source[self.anatomy.skull]
         affine = torch.linalg.lstsq(torch.nn.functional.pad(now, (0, 1), value=1.0), then).solution
         pixels = torch.stack([columns + 0.5, rows + 0.5, torch.ones(len(rows))], 1)
         source = pixels @ affine
@@ -297,14 +260,16 @@ def _still(photo: PosedPhoto) -> Performance:
     return Performance.of(np.zeros(1), photo.weights[None])
 
 
-def _stage(camera: Camera, head: Float[Tensor, "vertex 3"]) -> tuple[tuple[slice, slice], Camera, tuple[float, float]]:
+def _stage(
+    camera: Camera, head: Float[Tensor, "vertex 3"], around: float
+) -> tuple[tuple[slice, slice], Camera, tuple[float, float]]:
     """Where in the photo anything moves, the lens that sees it from the camera's axes, and the head's height and width
     in pixels."""
     lens = replace(camera, rotation=torch.eye(3), translation=torch.zeros(3))
     low, high = (edge.tolist() for edge in lens.project(head).aminmax(dim=0))
     width, height = high[0] - low[0], high[1] - low[1]
     rows, columns = camera.resolution
-    margin = AROUND * height
+    margin = around * height
     x0, x1 = (int(np.clip(edge, 0, columns)) for edge in (low[0] - margin, high[0] + margin + 1))
     y0, y1 = (int(np.clip(edge, 0, rows)) for edge in (low[1] - margin, high[1] + margin + 1))
     return (slice(y0, y1), slice(x0, x1)), lens.cropped(x0, y0, y1 - y0, x1 - x0), (height, width)

@@ -40,10 +40,14 @@ class Tracked:
     """What a video shows of a person."""
 
     performance: Performance
-    head: Head
+    person: Person
     camera: Camera
     """In the performance's world."""
     warnings: list[str]
+
+    @property
+    def head(self) -> Head:
+        return self.person.head
 
 
 def track(
@@ -109,7 +113,7 @@ def run_tracking(
     confidence = _confidences(person, notebook.pieces(), motion)
     made = {"made by": f"face3d {__version__}", "from": Path(clip).name, "warnings": notebook.warnings}
     performance, camera = performed(person, motion, times, confidence, made)
-    return Tracked(performance, person.head, camera, notebook.warnings)
+    return Tracked(performance, person, camera, notebook.warnings)
 
 
 def performed(
@@ -227,7 +231,7 @@ def _windows(pieces: Iterator[Sightings]) -> Iterator[tuple[Sightings, int, int]
 
 
 def _filled(performance: Performance) -> Performance:
-    """Absences become smooth ways from what was seen last to what is seen next."""
+    """Absences become smooth ways from what was seen last to what is seen next; before and after all, it keeps still."""
     times, seen = performance.times, performance.confidence > 0
     known = times[seen]
     before = known[np.maximum(np.searchsorted(known, times, side="right") - 1, 0)]
@@ -238,9 +242,10 @@ def _filled(performance: Performance) -> Performance:
     bridged = seen | (gap > 0) & (gap <= BRIDGE)
     channels = {name: getattr(performance, name) for name in CHANNELS}
     kept = Performance.of(known, **{name: values[seen] for name, values in channels.items()})
-    filled = sampled(kept, eased)
+    moments, place = np.unique(eased, return_inverse=True)
+    filled = sampled(kept, moments)
     merged = {
-        name: np.where(bridged.reshape(-1, *[1] * (values.ndim - 1)), values, getattr(filled, name))
+        name: np.where(bridged.reshape(-1, *[1] * (values.ndim - 1)), values, getattr(filled, name)[place])
         for name, values in channels.items()
     }
     merged["confidence"] = channels["confidence"]

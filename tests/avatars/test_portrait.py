@@ -9,7 +9,7 @@ import torch
 import morphable
 from avatars.mesh_performer import MeshPerformer, View
 from avatars.painting import studio_lights
-from avatars.portrait import PortraitPerformer, PosedPhoto, absolute, frames, relative
+from avatars.portrait import Dubber, PortraitPerformer, PosedPhoto, absolute, frames, relative
 from avatars.portrait.curtain import Curtain
 from avatars.portrait.light import PhotoLight
 from avatars.portrait.matte import person_matte, with_fringe
@@ -281,3 +281,65 @@ def test_photos_and_cameras_that_do_not_belong_together(photo: PosedPhoto) -> No
     for play in (relative, absolute):
         with pytest.raises(ValueError, match="without frames"):
             play(photo, nothing)
+
+
+@pytest.fixture(scope="module")
+def talking(person: Head) -> PosedPhoto:
+    return taken(person, shapes(jawOpen=0.5, mouthSmileLeft=0.3, mouthSmileRight=0.3))
+
+
+def mouth_opening(person: Head, frame: np.ndarray, camera: Camera) -> float:
+    """Rows of dark pixels below the middle of the upper lip."""
+    lips = torch.as_tensor(person.neutral)[morphable.load().regions["lips"]]
+    x, y = camera.project(lips.mean(0, keepdim=True))[0].round().long().tolist()
+    column = frame[y - 8 : y + 25, x - 1 : x + 2].astype(float).mean((1, 2))
+    return float((column < 0.5 * np.median(frame[y + 28 : y + 34, x - 3 : x + 4])).sum())
+
+
+def assert_upper_face_stays(person: Head, photo: PosedPhoto, frame: np.ndarray) -> None:
+    eyes = photo.camera.project(torch.as_tensor(person.joints[2:]))
+    rows = round(float(eyes[0, 1])) + 4
+    assert np.abs(frame[:rows].astype(int) - photo.pixels[:rows]).max() <= 8
+    assert np.array_equal(frame[: rows - 40], photo.pixels[: rows - 40])
+
+
+def test_dubbed_with_its_own_expression_a_frame_stays(person: Head, talking: PosedPhoto) -> None:
+    same = Dubber(person)(talking, talking.weights)
+    difference = same.astype(float) - talking.pixels
+    assert 10 * np.log10(255**2 / np.square(difference).mean()) > 32
+    assert_upper_face_stays(person, talking, same)
+
+
+def test_a_dubbed_mouth_shuts_and_all_else_stays(person: Head, talking: PosedPhoto) -> None:
+    shut = Dubber(person)(talking, shapes(eyeBlinkLeft=1, eyeBlinkRight=1, browInnerUp=1))
+    truth = taken(person, shapes()).pixels.astype(int)
+    assert_upper_face_stays(person, talking, shut)
+    mouth = torch.as_tensor(person.neutral)[morphable.load().regions["lips"]]
+    (x0, y0), (x1, y1) = (edge.round().long().tolist() for edge in talking.camera.project(mouth).aminmax(dim=0))
+    near = slice(y0 - 2, y1 + 14), slice(x0 - 4, x1 + 4)
+    assert np.abs(shut[near] - truth[near]).mean() < 0.5 * np.abs(talking.pixels[near] - truth[near]).mean()
+    assert mouth_opening(person, shut, talking.camera) < 0.4 * mouth_opening(person, talking.pixels, talking.camera)
+
+
+def test_a_flash_does_not_light_up_the_mouth(person: Head) -> None:
+    """The photo of a shut mouth, and the same twice as bright."""
+    photo = taken(person, shapes())
+    flash = replace(photo, pixels=np.minimum(photo.pixels.astype(int) * 4 // 3, 255).astype(np.uint8))
+    wide = shapes(jawOpen=0.8)
+
+    def inside(frame: np.ndarray) -> float:
+        lips = torch.as_tensor(person.neutral)[morphable.load().regions["lips"]]
+        x, y = photo.camera.project(lips.mean(0, keepdim=True))[0].round().long().tolist()
+        return float(frame[y + 2 : y + 12, x - 4 : x + 5].mean())
+
+    steady, anew = Dubber(person), Dubber(person)
+    calm = inside(steady(photo, wide))
+    anew(photo, wide)
+    brighter = [inside(dub) - calm for dub in (steady(flash, wide), anew(flash, wide, new_scene=True))]
+    assert brighter[1] > 1
+    assert abs(brighter[0]) < 0.75 * brighter[1]
+
+
+def test_the_pose_of_a_video_stays(person: Head) -> None:
+    with pytest.raises(ValueError, match="in a video the pose stays"):
+        Dubber(person, ["lips", "pose"])

@@ -8,10 +8,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from avatars.media import write_video
 from face3d.cli import app
 from face3d.perception import MediaPipeDetector
 from face3d.photo import load_photo
 from morphable import ARKIT_NAMES, Performance
+
+SPOKEN = Path(__file__).parents[1] / "avatars/spoken.ogg"
 
 
 @pytest.fixture
@@ -54,6 +57,45 @@ def test_a_photo_speaks(photo: Path, saved_head: Path, clip: Path, tmp_path: Pat
     nose = round(float(seen.landmarks[1, 1]))
     assert moved[nose:y1, x0:x1].mean() > 3 * moved[y0:nose, x0:x1].mean()
     assert moved[nose:y1, x0:x1].max() > 40
+
+
+@pytest.fixture
+def video(astronaut: np.ndarray, tmp_path: Path) -> Path:
+    """The head goes to the left and leaves; then there is nobody."""
+    pictures = [np.ascontiguousarray(astronaut[:300, 100 + 2 * step : 351 + 2 * step]) for step in range(8)]
+    write_video(
+        tmp_path / "talk.mp4", [picture[:, :250] for picture in pictures + [np.full_like(pictures[0], 128)] * 4], 25
+    )
+    return tmp_path / "talk.mp4"
+
+
+def test_a_video_is_dubbed(video: Path, saved_head: Path, clip: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dubbed.mp4"
+    done = run(video, clip, "-o", output, "--head", saved_head, "--sound", SPOKEN)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines() == [f"Video: {output} (12 frames, 0.5 s)"]
+    assert not (tmp_path / "dubbed.mp4.part").exists()
+    with av.open(str(output)) as container:
+        assert container.streams.audio
+    shown, before = decoded(output), decoded(video)
+    assert shown.shape == before.shape
+    with MediaPipeDetector() as detector:
+        seen = detector.detect(before[5].astype(np.uint8))[0]
+    x0, y0, x1, y1 = (round(edge) for edge in seen.box)
+    nose, moved = round(float(seen.landmarks[1, 1])), np.abs(shown - before).max(3)
+    assert moved[5, nose:y1, x0:x1].mean() > 4 * moved[5, y0:nose, x0:x1].mean()
+    assert moved[5, nose:y1, x0:x1].max() > 60
+    assert moved[9:].mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(("--only", "pose"), "the pose stays"), (("--rate", "25"), "leave out --rate"), (("--absolute",), "--absolute")],
+)
+def test_what_videos_do_not_do(video: Path, clip: Path, tmp_path: Path, options, message: str) -> None:
+    done = run(video, clip, "-o", tmp_path / "out.mp4", *options)
+    assert done.exit_code == 1 and message in done.output and done.output.startswith("Error: ")
+    assert not list(tmp_path.glob("out.mp4*"))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from face3d.track.person import Person, familiar, informative
 from face3d.track.pose_expression import Lens, Placed, Seen, first_place, fitted, projected
 from face3d.track.response import Response
 from face3d.track.sightings import Notebook, Sightings
+from face3d.track.tracking import performed
 from face3d.track.video import Video
 from morphable import ARKIT_NAMES, Head, MorphableModel, Performance, on_surface
 from renderers import vertex_normals
@@ -124,6 +125,16 @@ def test_short_dropout_is_bridged_and_has_no_confidence(person: Person) -> None:
     np.testing.assert_allclose(found[20:23], 0.01 * np.arange(20, 23), atol=0.005)
     certain = confidences(person, sightings, motion)
     assert (certain[20:23] == 0).all() and certain[:20].min() > 0.8
+
+
+def test_who_comes_late_and_leaves_early_keeps_still(person: Person) -> None:
+    places = [placed(0.02 * index) for index in range(10)]
+    seen = np.isin(np.arange(10), [3, 4, 5, 7])
+    performance, _ = performed(person, Motion.of(places), np.arange(10.0), seen.astype(float), {})
+    head = performance.head[:, 1]
+    np.testing.assert_allclose(head[:3], head[3], atol=1e-6)
+    np.testing.assert_allclose(head[8:], head[7], atol=1e-6)
+    assert head[5] < head[6] < head[7]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
