@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from face3d.cli.talk import TerminalProgress, one_sentence_errors
 
-train = typer.Typer(help="Teach the project's networks on synthetic photos.", no_args_is_help=True)
+train = typer.Typer(no_args_is_help=True)
 
 
 class StepCount(TerminalProgress):
@@ -24,8 +24,8 @@ class StepCount(TerminalProgress):
 
 
 @train.callback()
-def _options() -> None:
-    pass
+def _networks() -> None:
+    """Teach the project's networks on synthetic photos."""
 
 
 @train.command()

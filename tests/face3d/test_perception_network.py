@@ -15,7 +15,7 @@ from face3d.errors import Face3DError
 from face3d.perception.network import FaceReader
 from face3d.perception.network import training as teaching
 from face3d.perception.network.architecture import EXPRESSIONS, IDENTITIES, LANDMARKS, SIZES, FaceNetwork, Sight, Size
-from face3d.perception.network.crop import Crop, about
+from face3d.perception.network.crop import Crop
 from face3d.perception.network.examples import (
     PASSES,
     UNKNOWN,
@@ -227,7 +227,7 @@ def test_weights_come_back_in_half_precision(tmp_path: Path) -> None:
 
 
 def test_classes_lie_where_the_crop_does() -> None:
-    crop = about((10.0, 10.0, 20.0, 20.0), scale=1.0)
+    crop = Crop(15.0, 15.0, 10.0)
     reading = _reading_with(np.full((5, 5), 3, np.uint8), crop)
     classes, inside = reading.classes_in(40, 40)
     assert (classes[10:20, 10:20] == 3).all() and inside.sum() == 100 and classes.sum() == 300

@@ -33,6 +33,11 @@ class Crop:
         shift = side / 2 - turned @ (self.x, self.y)
         return np.concatenate([turned, shift[:, None]], 1)
 
+    def rotation(self) -> Float[np.ndarray, "3 3"]:
+        """From the axes of the image's camera (y up) to those of one that is turned as the crop is."""
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
     def cut(self, image: np.ndarray, side: int) -> np.ndarray:
         """The crop of (height, width, channel) at `side` pixels a side, black beyond it; averaged if reduced."""
         factor = int(np.ceil(self.extent / side / 1.5))
@@ -53,7 +58,7 @@ class Crop:
         return (places - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
 
 
-def about(box: tuple[float, float, float, float], turn: float = 0.0, scale: float = CROP_SCALE) -> Crop:
-    """The crop about the box (x0, y0, x1, y1) of a face's landmarks."""
+def about(box: tuple[float, float, float, float]) -> Crop:
+    """The upright crop about the box (x0, y0, x1, y1) of a face's landmarks."""
     x0, y0, x1, y1 = box
-    return Crop((x0 + x1) / 2, (y0 + y1) / 2, scale * max(x1 - x0, y1 - y0), turn)
+    return Crop((x0 + x1) / 2, (y0 + y1) / 2, CROP_SCALE * max(x1 - x0, y1 - y0))

@@ -142,7 +142,12 @@ class Stream:
 
 
 def seen(photo: Rendered, random: np.random.Generator, side: int, jitter: float = 1.0) -> Rendered:
-    """A rendered photo as a crop, by chance turned, shifted and mirrored, with a camera's faults."""
+    """A rendered photo as a crop, by chance turned, shifted and mirrored, with a camera's faults.
+
+    Args:
+        side: pixels a side of the crop.
+        jitter: scales these chances; at 0 the crop is upright and never mirrored.
+    """
     landmarks = photo["landmarks"]
     low, high = landmarks[:468].min(0), landmarks[:468].max(0)
     extent = float((high - low).max())
@@ -152,13 +157,12 @@ def seen(photo: Rendered, random: np.random.Generator, side: int, jitter: float 
     crop = Crop(centred.x, centred.y, centred.extent * scale, random.normal(0, 0.2 * jitter))
     pixels = with_faults(random, np.ascontiguousarray(crop.cut(photo["linear"].astype(np.float32), side)))
     classes = _nearest(crop, photo["classes"], side // 2)
-    turn = np.array([[np.cos(crop.turn), -np.sin(crop.turn), 0], [np.sin(crop.turn), np.cos(crop.turn), 0], [0, 0, 1]])
     result = {
         "pixels": pixels,
         "landmarks": crop.into(landmarks),
         "visible": photo["visible"],
         "classes": classes,
-        "rotation": turn @ photo["rotation"],
+        "rotation": crop.rotation() @ photo["rotation"],
         "identity": photo["identity"],
         "expression": photo["expression"],
     }

@@ -21,6 +21,8 @@ SHARES = {
 """Weights of the terms."""
 BETA = 0.5
 """How far the weight that a deviation takes from its error is given back (Seitzer et al. 2022, beta-NLL)."""
+LANDMARK_DEVIATION = 0.03
+"""In sides of the crop: where weighted and plain likelihoods of landmarks count the same."""
 
 
 def losses(sight: Sight, truth: Batch) -> dict[str, Float[Tensor, ""]]:
@@ -46,9 +48,10 @@ def gaussian(
     squared: Float[Tensor, "*shape"], log_deviation: Float[Tensor, "*shape"], dimensions: int
 ) -> Float[Tensor, "*shape"]:
     """Negative log likelihood of squared distances under a Gaussian of so many dimensions, less a constant, weighted
-    by its deviation to the power of twice BETA."""
+    by its deviation to the power of twice BETA; of landmarks, in LANDMARK_DEVIATION."""
     likelihood = dimensions * log_deviation + 0.5 * squared * torch.exp(-2 * log_deviation)
-    return likelihood * torch.exp(2 * BETA * log_deviation.detach()) * (1 / 0.03 if dimensions == 2 else 1.0)
+    usual = LANDMARK_DEVIATION if dimensions == 2 else 1.0
+    return likelihood * torch.exp(2 * BETA * log_deviation.detach()) * (1 / usual)
 
 
 def missing_overlap(

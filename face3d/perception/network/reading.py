@@ -121,7 +121,6 @@ def upright(landmarks: Float[np.ndarray, "landmark 2"]) -> Crop:
 
 
 def _in_image(sight: Sight, crop: Crop) -> FaceReading:
-    turn = np.array([[np.cos(crop.turn), np.sin(crop.turn), 0], [-np.sin(crop.turn), np.cos(crop.turn), 0], [0, 0, 1]])
     mean, directions, deviations = leading_directions()
     return FaceReading(
         landmarks=crop.out_of(sight.landmarks[0].double().numpy()),
@@ -129,7 +128,7 @@ def _in_image(sight: Sight, crop: Crop) -> FaceReading:
         visible=sight.visible[0].sigmoid().numpy(),
         classes=sight.classes[0].argmax(0).to(torch.uint8).numpy(),
         crop=crop,
-        rotation=turn @ sight.rotation[0].numpy(),
+        rotation=crop.rotation().T @ sight.rotation[0].numpy(),
         identity=mean + directions @ (deviations * sight.identity[0].numpy()),
         identity_deviation=sight.identity_log_deviation[0].exp().numpy(),
         expression=sight.expression[0].numpy(),

@@ -25,9 +25,11 @@ from face3d.perception.network.weights import save_network
 
 STATE, LOG, CURVES, WEIGHTS = "state.pt", "log.jsonl", "curves.png", "perception.safetensors"
 WARM_UP = 300
+"""Steps in which the rate of learning rises."""
 AVERAGED = 0.998
 """Share of the running average that each step keeps, once there have been many."""
 LARGEST_GRADIENT = 5.0
+"""Norm over all parameters; longer gradients are cut to it."""
 
 
 @dataclass(frozen=True)

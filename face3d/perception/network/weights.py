@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -38,8 +37,3 @@ def load_network(path: Path) -> FaceNetwork:
     except RuntimeError as error:
         raise Face3DError(f"{path} holds other weights than its size needs; train it again.") from error
     return network.eval().requires_grad_(False)
-
-
-def parameters(network: torch.nn.Module) -> int:
-    """How many numbers a network has learned."""
-    return sum(p.numel() for p in network.parameters())
