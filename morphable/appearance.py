@@ -152,7 +152,7 @@ def _lid_margins(points: Float[np.ndarray, "landmark 2"], size: int) -> Image.Im
 def _eyes(iris: float, iris_colour: Colour, size: int) -> Sheet:
     """An eyeball about its gaze axis: pupil, iris with radial fibres, limbal ring, sclera with faint veins."""
     angle, turn = _gaze_angle(size), _turn(size)
-    fibres = _fibres(turn, size)
+    fibres = _fibres(turn)
     depth = np.clip(angle / iris, 0, 1)
     shade = 0.75 + 0.5 * np.exp(-(((depth - 0.52) / 0.16) ** 2)) + 0.35 * fibres * (1 - depth)
     coloured = np.asarray(iris_colour, np.float32) * shade[..., None]
@@ -168,7 +168,7 @@ def _eyes(iris: float, iris_colour: Colour, size: int) -> Sheet:
     return _pixels((white * (1 - inside) + coloured * inside) * ring * (1 - 0.98 * pupil))
 
 
-def _fibres(turn: Float[np.ndarray, "height width"], size: int) -> Float[np.ndarray, "height width"]:
+def _fibres(turn: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:
     """Streaks that depend on the direction from the pupil alone, in about [-1, 1]."""
     generator = np.random.default_rng(5)
     waves = [(generator.integers(9, 90), generator.uniform(0, 2 * np.pi)) for _ in range(8)]

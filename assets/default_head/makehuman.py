@@ -16,8 +16,8 @@ from PIL import Image
 
 DECIMETRE = 0.1
 RACES = ("african", "asian", "caucasian")
-AGES, YOUNG, OLD = ("young", "old"), 2 / 3, 1.0
-"""MakeHuman's two adult ages, and where they stand on its slider: about 25 and 90 years."""
+AGES = ("young", "old")
+"""MakeHuman's two adult ages: about 25 and 90 years."""
 GENDERS = ("female", "male")
 MUSCLE = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHT = ("minweight", "averageweight", "maxweight")

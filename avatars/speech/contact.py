@@ -108,11 +108,6 @@ class Mouth:
         """How far the lower lip ends below the edge of the upper incisors, metres; negative where it covers them."""
         return vertices[:, self.incisors, 1].min(1) - vertices[:, self.rim, 1].max(1)
 
-    def tooth_distance(self, vertices: Float[np.ndarray, "frame vertex 3"]) -> Float[np.ndarray, " frame"]:
-        """The shortest way from the lower lip's vertices to those of the upper incisors, metres."""
-        teeth, rim = vertices[:, self.incisors, None], vertices[:, None, self.rim]
-        return np.linalg.norm(teeth - rim, axis=-1).min((1, 2))
-
 
 @dataclass(frozen=True, eq=False)
 class _Crossings:
