@@ -23,10 +23,19 @@ from face3d.appearance.sheet import CLAY, preview_sheet
 from face3d.appearance.unwrap import PhotoView, unwrap
 from face3d.errors import Face3DError
 from face3d.fitting.evidence import OUTER_EYE_CORNERS
+from face3d.fitting.eye_rulers import (
+    LEFT_JOINT,
+    RIGHT_JOINT,
+    eyes,
+    measured,
+    pupils_apart,
+    pupils_slope,
+    size_slope,
+    told,
+)
 from face3d.fitting.gauss_newton import Belief, State
 from face3d.fitting.geometry import GeometryFit, Measurements, calibrated, fitted_together, shaded_together
 from face3d.fitting.identity_regression import IdentityRegression
-from face3d.fitting.iris_ruler import eyes, measured, sized
 from face3d.fitting.posterior import Posterior
 from face3d.fitting.shading import Radiance, bare_skin
 from face3d.fitting.start import first_state, priors
@@ -204,32 +213,38 @@ def _fit_geometry(
         states.append(fit.pose(start))
         looks.append(partial(_redetected, subject, painted=painted))
     states = fitted_together(fits, states, belief, 2, [None] * len(fits))
-    irises = _measured_irises(subjects, states)
-    if irises is not None:
-        growth, sigma = irises
-        belief = sized(belief, model, states[0].identity, -growth, sigma)
+    belief, irises_told = _told_by_eyes(subjects, states, belief)
     states = fitted_together(fits, states, belief, 2, [None] * len(fits))
     stages.at(0.2)
     states, biases = calibrated(fits, states, belief, looks, CALIBRATIONS, BIAS_LIMIT)
     stages.at(0.6)
     states = shaded_together(fits, states, belief, SHADED_ROUNDS, biases)
-    return fits, states, biases, belief, irises is not None
+    return fits, states, biases, belief, irises_told
 
 
-def _measured_irises(subjects: Sequence[Subject], states: Sequence[State]) -> tuple[float, float] | None:
-    """How large irises are, by the heads' size, beside what irises are; see `measured`."""
-    red, seen = [], []
+def _told_by_eyes(subjects: Sequence[Subject], states: Sequence[State], belief: Belief) -> tuple[Belief, bool]:
+    """The belief once the irises have told the size and the eyes' axes how far apart they are; whether irises did."""
+    model, identity = subjects[0].model, states[0].identity
+    joints = model.joints(identity.float()[None])[0, [RIGHT_JOINT, LEFT_JOINT]].double()
+    radius = _eyeball(model, states[0]) / 2
+    red, seen, distances = [], [], []
     for subject, state in zip(subjects, states, strict=True):
         scores = subject.observation.expression_scores
         if max(scores["eyeBlinkLeft"], scores["eyeBlinkRight"]) > BLINK:
             continue
-        joints = subject.model.joints(state.identity.float()[None])[0, [3, 2]].double()
         balls = (joints @ state.rotation.mT + state.translation).numpy()
-        radius = _eyeball(subject.model, state) / 2
         focal = float(state.log_focal.exp())
-        red.append(subject.photo.pixels[..., 0].astype(float))
+        red.append(srgb_to_linear(torch.tensor(subject.photo.pixels[..., 0] / 255)).numpy())
         seen.append(eyes(subject.observation.landmarks, balls, radius, focal, subject.principal.numpy()))
-    return measured(red, seen)
+        distances.append(float(np.linalg.norm(balls.mean(0))))
+    irises = measured(red, seen)
+    if irises is not None:
+        growth, sigma = irises
+        belief = told(belief, identity, size_slope(model, identity), -growth, sigma)
+    pupils = pupils_apart(seen, float((joints[0] - joints[1]).norm()), radius, distances)
+    if pupils is not None:
+        belief = told(belief, identity, pupils_slope(model, identity), *pupils)
+    return belief, irises is not None
 
 
 def _geometry_fit(subject: Subject) -> GeometryFit:

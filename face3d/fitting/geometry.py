@@ -10,6 +10,7 @@ from torch import Tensor
 
 from face3d.fitting import contour
 from face3d.fitting.evidence import FACE_OVAL, OUTER_EYE_CORNERS, landmark_sigma
+from face3d.fitting.eye_rulers import size_slope
 from face3d.fitting.gauss_newton import (
     Belief,
     Discounted,
@@ -22,7 +23,6 @@ from face3d.fitting.gauss_newton import (
     minimise,
     projected,
 )
-from face3d.fitting.iris_ruler import size_slope
 from face3d.fitting.shading import Radiance, ShadingTerm, bare_skin, unhidden
 from morphable import MorphableModel
 from renderers import vertex_normals

@@ -1,8 +1,11 @@
-"""The iris as a ruler: it is nearly of one size in all adults, and a face is as large as it is beside its irises.
+"""Rulers in the eyes.
 
-From white to white it measures 11.71 mm, with a standard deviation of 0.42 mm (Rüfer, Schröder & Erb 2005, Cornea).
-A landmark detector draws irises in proportion to the face, so their edges are looked for in the photo itself, with an
-integro-differential operator (Daugman 1993): the ellipse across which brightness rises most.
+The iris is nearly of one size in all adults, and a face is as large as it is beside its irises. From white to white it
+measures 11.71 mm, with a standard deviation of 0.42 mm (Rüfer, Schröder & Erb 2005, Cornea). A landmark detector draws
+irises in proportion to the face, so their edges are looked for in the photo itself, with an integro-differential
+operator (Daugman 1993): the ellipse across which brightness rises most.
+
+Two eyes look at one point: where the pupils are seen tells how far apart the eyeballs are, beside the face.
 """
 
 from collections.abc import Sequence
@@ -19,14 +22,20 @@ from face3d.fitting.evidence import LEFT_EYE, RIGHT_EYE
 from face3d.fitting.gauss_newton import Belief
 from morphable import MorphableModel
 from morphable.appearance import IRIS_DIAMETER
+from morphable.model import JOINT_NAMES
+
+RIGHT_JOINT, LEFT_JOINT = JOINT_NAMES.index("eye_right"), JOINT_NAMES.index("eye_left")
 
 POPULATION_SIGMA = 0.036
 """Of the diameter's logarithm, over people."""
 PHOTO_SIGMA = 0.045
 """Of the logarithm of what one photo's two irises measure: about a pixel of an iris 24 pixels wide."""
+PUPILS_SIGMA, PUPILS_PHOTO_SIGMA = 0.008, 0.018
+"""Of the logarithm of the pupils' distance over the face's size: what all photos share, where the eyes look, and each
+photo's own."""
 RADIUS = 32
 """Pixels to the expected radius of an iris in the patch where it is looked for."""
-RATIOS = np.geomspace(0.75, 1.33, 58)
+RATIOS = np.geomspace(0.78, 1.28, 50)
 """Radii that are tried, relative to the expected one; the first or the last is no maximum, and tells nothing."""
 SHIFT = (0.3, 0.2)
 """How far, in radii, the centre is looked for along the eye and across it."""
@@ -51,12 +60,14 @@ class Eye:
     Attributes:
         centre: pixels.
         radius: of an iris of IRIS_DIAMETER at the eye's depth, pixels.
-        facing: unit normal of the iris in the camera's axes.
+        ball: the eyeball's centre in the camera's axes, metres.
+        facing: unit normal of the iris there.
         lids: the opening's outline from corner to corner and back, pixels.
     """
 
     centre: Float[np.ndarray, "2"]
     radius: float
+    ball: Float[np.ndarray, "3"]
     facing: Float[np.ndarray, "3"]
     lids: Float[np.ndarray, "16 2"]
 
@@ -84,7 +95,7 @@ def eyes(
         front = along - np.sqrt(max(along**2 - ball @ ball + (0.95 * eyeball_radius) ** 2, 0.0))
         facing = front * ray - ball
         radius = IRIS_DIAMETER / 2 * focal / (front * ray[2])
-        found.append(Eye(centre, radius, facing / np.linalg.norm(facing), landmarks[list(outline), :2]))
+        found.append(Eye(centre, radius, ball, facing / np.linalg.norm(facing), landmarks[list(outline), :2]))
     return found
 
 
@@ -94,7 +105,8 @@ def measured(
     """Logarithm of the irises' diameter over IRIS_DIAMETER, and its standard deviation; None where none is to be seen.
 
     Args:
-        photo: of each photo the channel in which irises are darkest against the white, which is red.
+        photo: of each photo the channel in which irises are darkest against the white, which is red; linear, as what
+            blurs an edge mixes light.
         seen: each photo's eyes.
     """
     votes, photos = np.zeros(len(RATIOS)), 0
@@ -110,16 +122,40 @@ def measured(
     return float(np.log(RATIOS[best])), float(np.hypot(POPULATION_SIGMA, PHOTO_SIGMA / np.sqrt(photos)))
 
 
-def sized(
-    belief: Belief, model: MorphableModel, identity: Float[Tensor, " identity"], growth: float, sigma: float
-) -> Belief:
-    """`belief` once it is known that a head is larger than `identity` makes it.
+def pupils_apart(
+    seen: Sequence[Sequence[Eye]], apart: float, radius: float, distances: Sequence[float]
+) -> tuple[float, float] | None:
+    """Logarithm of the distance between the pupils over `apart`, and its standard deviation; None without a photo.
+
+    Two eyes look at one point. Axes that part or cross more than those of eyes that look somewhere from the camera to
+    the horizon say that the model's eyes are too near to each other, or too far.
 
     Args:
-        growth: logarithm of the true size over that of `identity`.
+        seen: each photo's eyes, in which the model's are `apart` metres from each other.
+        radius: of the eyeballs, metres.
+        distances: of the camera, metres.
+    """
+    if not seen:
+        return None
+    growth = 0.0
+    for (right, left), distance in zip(seen, distances, strict=True):
+        across = _unit(np.asarray(left.ball) - right.ball)
+        parting = radius * (left.facing - right.facing) @ across
+        growth += np.log1p((parting / apart + radius / distance / 2).clip(-0.5, 0.5)) / len(seen)
+    return float(growth), float(np.hypot(PUPILS_SIGMA, PUPILS_PHOTO_SIGMA / np.sqrt(len(seen))))
+
+
+def told(
+    belief: Belief, identity: Float[Tensor, " identity"], slope: Float[Tensor, " identity"], growth: float, sigma: float
+) -> Belief:
+    """`belief` once a measure of the head is known.
+
+    Args:
+        identity: of a head near the true one.
+        slope: derivative of the measure's logarithm by the identity there.
+        growth: logarithm of the true measure over that of `identity`.
         sigma: its standard deviation.
     """
-    slope = size_slope(model, identity)
     precision = belief.precision + torch.outer(slope, slope) / sigma**2
     pull = belief.precision @ belief.mean + slope * (growth + slope @ identity) / sigma**2
     return Belief(torch.linalg.solve(precision, pull), precision)
@@ -132,6 +168,13 @@ def size_slope(model: MorphableModel, identity: Float[Tensor, " identity"]) -> F
     points = model.mean[face].double() + torch.tensordot(identity, basis, 1)
     centred = points - points.mean(0)
     return (basis * centred).sum((1, 2)) / centred.square().sum()
+
+
+def pupils_slope(model: MorphableModel, identity: Float[Tensor, " identity"]) -> Float[Tensor, " identity"]:
+    """Derivative, by the identity, of the logarithm of the distance between the eyes' centres over the face's size."""
+    basis = (model.joint_basis[:, LEFT_JOINT] - model.joint_basis[:, RIGHT_JOINT]).double()
+    between = (model.joint_mean[LEFT_JOINT] - model.joint_mean[RIGHT_JOINT]).double() + identity @ basis
+    return basis @ between / between.square().sum() - size_slope(model, identity)
 
 
 def _edge_strength(image: Float[np.ndarray, "height width"], eye: Eye) -> Float[np.ndarray, " ratio"]:
