@@ -1,5 +1,7 @@
 """Heads and the models that they are of."""
 
+import torch
+
 import morphable
 from face3d.errors import Face3DError
 from morphable import Head, MorphableModel
@@ -21,3 +23,9 @@ def model_of(head: Head) -> MorphableModel:
             "it was made with another version of the model."
         )
     return model
+
+
+def average_head() -> Head:
+    """The default model's mean person, in its own colours."""
+    model = morphable.load()
+    return Head.from_model(model, torch.zeros(model.identities), morphable.default_textures(model))

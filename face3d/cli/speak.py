@@ -80,14 +80,10 @@ def _emotion(given: str) -> "tuple[str, float | list[tuple[float, float]]]":
 
 
 def _head(path: Path | None) -> "Head":
-    import torch
+    from face3d.heads import average_head
+    from morphable import Head
 
-    import morphable
-
-    if path is not None:
-        return morphable.Head.load(path)
-    model = morphable.load()
-    return morphable.Head.from_model(model, torch.zeros(model.identities), morphable.default_textures(model))
+    return average_head() if path is None else Head.load(path)
 
 
 def _write_video(output: Path, head: "Head", performance: "Performance", sound: Path, stages: StageLines) -> None:

@@ -231,7 +231,7 @@ def _windows(pieces: Iterator[Sightings]) -> Iterator[tuple[Sightings, int, int]
 
 
 def _filled(performance: Performance) -> Performance:
-    """Absences become smooth ways from what was seen last to what is seen next; before and after all, it keeps still."""
+    """Absences become smooth ways from what was seen last to what is seen next; before and after, it keeps still."""
     times, seen = performance.times, performance.confidence > 0
     known = times[seen]
     before = known[np.maximum(np.searchsorted(known, times, side="right") - 1, 0)]

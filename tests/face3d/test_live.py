@@ -1,24 +1,30 @@
 """Live: what is sent is what other readers read, and a filmed face arrives over loopback."""
 
+import io
 import socket
 import struct
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 import roma
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from avatars.live import live_link, osc
+from avatars.live.preview import Preview
 from avatars.live.sender import Sender
 from face3d.cli import app
 from face3d.track.live import paced
 from face3d.track.pose_expression import Placed
 from face3d.track.streaming import OneEuro, Steadier
 from face3d.track.video import Frame
-from morphable import ARKIT_NAMES, Performance
+from morphable import ARKIT_NAMES, Head, MorphableModel, Performance, default_textures
 from morphable.live_link import COLUMNS, to_angles
 
 
@@ -164,9 +170,60 @@ def test_files_are_played_at_their_own_pace(monkeypatch: pytest.MonkeyPatch) -> 
         (["--send", "osc://127.0.0.1:9", "--camera", "no such camera"], "no camera"),
         (["--send", "osc://127.0.0.1:9", "--camera", "0", "--video", "a.mp4"], "one of them"),
         (["--send", "osc://127.0.0.1:9", "--video", "missing.mp4"], "no video at"),
+        (["--video", "a.mp4"], "Nobody would see it"),
     ],
 )
 def test_live_says_what_was_wrong(options: list[str], said: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["live", *options])
     assert result.exit_code == 1
     assert said in result.output and "Traceback" not in result.output
+
+
+@pytest.fixture
+def page(model: MorphableModel) -> Iterator[Preview]:
+    textures = default_textures(model, resolution=64)
+    with Preview(Head.from_model(model, torch.zeros(model.identities), textures)) as preview:
+        yield preview
+
+
+def streamed(response: HTTPResponse) -> np.ndarray:
+    """The next picture of a page's stream."""
+    lines = [response.readline().strip() for _ in range(4)]
+    assert lines[:2] == [b"--frame", b"Content-Type: image/jpeg"]
+    picture = response.read(int(lines[2].removeprefix(b"Content-Length: ")))
+    response.readline()
+    return np.asarray(Image.open(io.BytesIO(picture)), dtype=int)
+
+
+def test_preview_shows_the_camera_and_a_head_that_moves(page: Preview) -> None:
+    with urlopen(page.address, timeout=10) as response:
+        assert b'src="/stream"' in response.read()
+    seen = np.zeros((90, 160, 3), np.uint8)
+    seen[:, :80, 0], seen[:, 80:, 2] = 200, 200
+    weights = np.zeros((1, 52))
+    page.show(Performance.of(np.zeros(1), weights), seen)
+    with urlopen(f"{page.address}/stream", timeout=10) as response:
+        first = streamed(response)
+        assert first.shape == (360, 640 + 360, 3)
+        assert first[:, 20:300, 0].min() > 150 and first[:, 340:620, 2].min() > 150
+        weights[0, ARKIT_NAMES.index("jawOpen")] = 1
+        page.show(Performance.of(np.ones(1), weights), seen)
+        moved = np.abs(streamed(response) - first).max(2)
+    assert moved[:, :630].max() < 10
+    assert moved[220:, 640:].mean() > 4 * moved[:140, 640:].mean() and moved[:, 640:].max() > 60
+
+
+def test_preview_answers_to_this_computer_alone(page: Preview) -> None:
+    for path, host, status in (("/nothing", "localhost", 404), ("/", "evil.example", 403), ("/stream", "", 403)):
+        with pytest.raises(HTTPError) as told:
+            urlopen(Request(page.address + path, headers={"Host": host}), timeout=10)
+        assert told.value.code == status
+    with pytest.raises(ValueError, match="cannot be had for the preview"):
+        Preview(page._performer.head, int(page.address.rsplit(":", 1)[1]))
+
+
+def test_a_preview_that_has_ended_lets_its_viewers_go(model: MorphableModel) -> None:
+    head = Head.from_model(model, torch.zeros(model.identities), default_textures(model, resolution=64))
+    with Preview(head) as page:
+        viewer = urlopen(f"{page.address}/stream", timeout=10)
+    assert viewer.read() == b""
