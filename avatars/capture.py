@@ -77,16 +77,18 @@ class Capture:
         """Read a folder that `save` wrote, or that another program wrote in the same layout.
 
         Raises:
-            ValueError: it is no capture, or a damaged one.
+            ValueError: it is no capture, a damaged one, or of another version.
             OSError: a file is missing.
         """
         folder = Path(folder)
         try:
             described = json.loads((folder / LAYOUT).read_text())
+            version = described["version"]
             camera = read_camera(described["camera"])
             count = int(described["frames"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder / LAYOUT} does not describe a capture ({error})") from error
+        require_version(folder / LAYOUT, version, VERSION)
         height, width = camera.resolution
         frames = np.empty((count, height, width, 3), np.uint8)
         masks = np.empty((count, height, width), np.uint8)
@@ -121,6 +123,19 @@ def silhouette(head: Head, vertices: Float[torch.Tensor, "vertex 3"], camera: Ca
     covered = rasterize(camera.clip(vertices[None]), turning, camera.resolution).triangle[0] >= 0
     low, high = camera.project(vertices[skull]).aminmax(dim=0)
     return Silhouette(covered.numpy(), float(high[1]), float(high[0] - low[0]))
+
+
+def require_version(path: Path, found: object, known: int) -> None:
+    """Of a file's layout.
+
+    Raises:
+        ValueError: it is not the known one.
+    """
+    if found != known:
+        raise ValueError(
+            f"{path} is of version {found!r} and this face3d reads version {known}: "
+            "make it again, or open it with the face3d that made it"
+        )
 
 
 def described_camera(camera: Camera) -> dict:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from avatars.capture import described_camera, read_camera
+from avatars.capture import described_camera, read_camera, require_version
 from avatars.gaussian.driving import Cloth, Moment, Surface
 from morphable import ARKIT_NAMES, Head, Performance
 from morphable.skinning import rotation_matrices
@@ -184,7 +184,7 @@ class GaussianAvatar:
         """Read a folder that `save` wrote.
 
         Raises:
-            ValueError: it holds no avatar, or a damaged one.
+            ValueError: it holds no avatar, a damaged one, or one of another version.
             OSError: a file is missing.
         """
         folder = Path(folder)
@@ -192,10 +192,12 @@ class GaussianAvatar:
             raise ValueError(f"{folder} holds no avatar; make one with `face3d avatar train`")
         try:
             described = json.loads((folder / DESCRIPTION).read_text())
+            version = described["version"]
             camera, wanted = read_camera(described["camera"]), described["digest"]
             provenance = dict(described["provenance"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder / DESCRIPTION} does not describe an avatar ({error})") from error
+        require_version(folder / DESCRIPTION, version, VERSION)
         if digest(folder / TENSORS) != wanted:
             raise ValueError(f"{folder / TENSORS} is damaged or of another avatar; train again")
         groups = read_groups(folder / TENSORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,7 @@ def test_a_capture_comes_back(capture: Capture, tmp_path: Path) -> None:
     ("damage", "message"),
     [
         (lambda folder: (folder / "capture.json").write_text("{}"), "does not describe a capture"),
+        (lambda folder: set_version(folder / "capture.json", 2), "of version 2 .* reads version 1"),
         (lambda folder: shutil.copy(folder / "head.glb", folder / "masks/000003.png"), "000003.png"),
         (lambda folder: (folder / "frames/000009.png").unlink(), "000009.png"),
     ],
@@ -86,6 +88,10 @@ def test_damaged_captures_are_named(capture: Capture, tmp_path: Path, damage, me
     damage(tmp_path / "capture")
     with pytest.raises((ValueError, OSError), match=message):
         Capture.load(tmp_path / "capture")
+
+
+def set_version(path: Path, version: int) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
 
 
 def test_the_background_is_what_is_seen_without_the_person() -> None:
@@ -193,6 +199,9 @@ def test_an_avatar_comes_back_and_damage_is_named(learned: GaussianAvatar, tmp_p
     content = (folder / "gaussians.safetensors").read_bytes()
     (folder / "gaussians.safetensors").write_bytes(content[:-1] + b"?")
     with pytest.raises(ValueError, match="is damaged"):
+        GaussianAvatar.load(folder)
+    set_version(folder / "avatar.json", 2)
+    with pytest.raises(ValueError, match="of version 2 .* reads version 1"):
         GaussianAvatar.load(folder)
     with pytest.raises(ValueError, match="holds no avatar"):
         GaussianAvatar.load(tmp_path)
