@@ -33,10 +33,11 @@ def add_model(
 ) -> None:
     """Add your own copy of FLAME, Basel or ICT-FaceKit, or what goes with FLAME: landmarks, masks, texture.
 
-    The file is checked, nothing in it is run, and it is not needed afterwards.
+    The file is checked, nothing in it is run, and it is not needed afterwards. A model without ARKit's 52 shapes gets
+    the default head's, which takes some seconds.
     """
     with one_sentence_errors(ValueError):
-        from morphable.catalogue import add
+        from face3d.models import add
 
         typer.echo(_line(add(path, name)))
 

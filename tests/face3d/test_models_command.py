@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from scipy.io import savemat
 from typer.testing import CliRunner, Result
 
 import morphable
 from benchmarks.flame_layout import flame_arrays, write_flame
+from face3d import correspondence
 from face3d.cli import app
-from morphable import Head, catalogue
+from face3d.errors import Face3DError
+from morphable import ARKIT_NAMES, Head, catalogue
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +27,16 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def flame(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_flame(flame_arrays(), tmp_path_factory.mktemp("flame") / "generic_model.pkl")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks for a face on the made-up head, which has none."""
+
+    def none(_: object) -> None:
+        raise Face3DError("no face")
+
+    monkeypatch.setattr("face3d.models.carried_shapes", none)
 
 
 class Exploit:
@@ -62,6 +76,7 @@ def test_add_list_export_remove(flame: Path, models: Path, tmp_path: Path) -> No
     assert "no model called 'flame'" in run("export", "flame", "-o", tmp_path / "flame.glb").stderr
 
 
+@pytest.mark.usefixtures("quick")
 def test_adding_again_replaces(flame: Path, tmp_path: Path) -> None:
     assert run("add", flame, "--name", "mine").exit_code == 0
     before = catalogue.load("mine")
@@ -125,6 +140,7 @@ def test_a_folder_that_cannot_be_written(
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_damaged_store_is_told(flame: Path, models: Path) -> None:
     run("add", flame)
     stored = models / "flame.safetensors"
@@ -133,3 +149,32 @@ def test_a_damaged_store_is_told(flame: Path, models: Path) -> None:
     assert result.exit_code == 1
     assert "is damaged" in result.stderr and "add the model again" in result.stderr and result.stderr.count("\n") == 1
     assert run("add", flame).exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_model_without_arkit_shapes_gets_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of Basel's layout whose mean head is a face that can be found: the default head's skin."""
+    monkeypatch.setenv(correspondence.FOLDER_VARIABLE, str(tmp_path / "cache"))
+    default = morphable.load()
+    skin = default.parts["head"]
+    mean = default.mean[skin.vertices].double().numpy()
+    basis = np.random.default_rng(0).normal(0, 1, (mean.size, 2))
+    savemat(
+        tmp_path / "01_MorphableModel.mat",
+        {
+            "shapeMU": mean.reshape(-1, 1) * 1e6,
+            "shapePC": basis,
+            "shapeEV": np.full((2, 1), 1e3),
+            "tl": default.triangles[skin.triangles].double().numpy() + 1,
+            "texMU": np.tile([200.0, 150.0, 120.0], len(mean))[:, None],
+            "texPC": basis,
+            "texEV": np.full((2, 1), 10.0),
+        },
+    )
+    assert "52 of 52 ARKit shapes" in run("add", tmp_path / "01_MorphableModel.mat").stdout
+    basel = catalogue.load("basel")
+    face = default.regions["face"][skin.vertices]
+    for name, most in (("jawOpen", 0.05), ("mouthSmileRight", 0.08), ("eyeBlinkLeft", 0.35)):
+        ours = default.expressions(torch.zeros(1, default.identities))[0, ARKIT_NAMES.index(name), skin.vertices]
+        theirs = basel.expressions(torch.zeros(1, basel.identities))[0, ARKIT_NAMES.index(name)]
+        assert float((theirs - ours)[face].norm()) < most * float(ours[face].norm()), name

@@ -1,0 +1,30 @@
+"""Other people's head models, made as able as the default head."""
+
+from pathlib import Path
+
+import torch
+
+import morphable
+from face3d.convert import carried_shapes
+from face3d.errors import Face3DError
+from morphable import catalogue
+from morphable.catalogue import Entry
+
+
+def add(path: str | Path, name: str | None = None) -> Entry:
+    """Add a user's copy of a model as `morphable.catalogue.add` does; one without ARKit's 52 shapes gets the default
+    head's, carried to its mean head. One on which no face can be seen stays without.
+
+    Raises:
+        ValueError: the file is no model, or damaged.
+        OSError: it cannot be read, or the model cannot be stored.
+    """
+    entry = catalogue.add(path, name)
+    if entry.shapes:
+        return entry
+    try:
+        shapes = carried_shapes(morphable.load(entry.name))
+    except Face3DError:
+        return entry
+    catalogue.amend(entry.name, torch.as_tensor(shapes))
+    return next(each for each in catalogue.entries() if each.name == entry.name)
