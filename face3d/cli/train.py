@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from face3d.cli.options import OutputFile
 from face3d.cli.talk import TerminalProgress, one_sentence_errors
 
 train = typer.Typer(no_args_is_help=True)
@@ -25,7 +26,7 @@ class StepCount(TerminalProgress):
 
 @train.callback()
 def _networks() -> None:
-    """Teach the project's networks on synthetic photos."""
+    """Teach the project's networks on synthetic photos, and write them for other runtimes."""
 
 
 @train.command()
@@ -55,3 +56,22 @@ def perception(
         with StepCount() as steps:
             teach(output, PRESETS[preset], seed, until, steps)
     typer.echo(f"Network: {output / 'perception.safetensors'}; curves: {output / 'curves.png'}")
+
+
+@train.command()
+def export(
+    network: Annotated[Path, typer.Argument(help="A taught network (.safetensors).", show_default=False)],
+    output: OutputFile,
+) -> None:
+    """Write a taught network as .onnx, for other runtimes. Needs the extra `onnx`."""
+    with one_sentence_errors():
+        from face3d.errors import Face3DError
+        from face3d.perception.network.onnx_file import export_onnx
+        from face3d.perception.network.weights import load_network
+
+        if output.suffix != ".onnx":
+            raise Face3DError(f"{output} is no .onnx file; name one.")
+        taught = load_network(network)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        export_onnx(taught, output)
+    typer.echo(f"Network: {output}")

@@ -106,7 +106,7 @@ class FaceNetwork(nn.Module):
         for level in self.levels:
             features.append(level(features[-1]))
         known = self.enter(features[-1]).flatten(2).transpose(1, 2) + self.places
-        tokens = self.reader(self.tokens.expand(len(pixels), -1, -1), known)
+        tokens = self.reader(self.tokens.expand(pixels.shape[0], -1, -1), known)
         merged = features[-1]
         for index in (2, 1, 0):
             larger = functional.interpolate(self.laterals[index](merged), scale_factor=2.0, mode="nearest")
