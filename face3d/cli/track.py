@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PERFORMANCES = (".csv", ".json", ".npz")
 ANIMATED = (".glb", ".usda", ".usdc", ".usdz")
 VIDEOS = (".mp4", ".webm")
+LIGHTS = (".npz",)
 
 
 def track(
@@ -43,6 +44,9 @@ def track(
     overlay: Annotated[
         Path | None, typer.Option(help="Also write the video with the head over it: .mp4 .webm.", show_default=False)
     ] = None,
+    light: Annotated[
+        Path | None, typer.Option(help="Also write the light on the face in each frame: .npz.", show_default=False)
+    ] = None,
     face: WhomToFollow = 0,
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Look no frame ahead, as `face3d live` does; less steady.")
@@ -54,11 +58,14 @@ def track(
         _require(output, PERFORMANCES + ANIMATED, "A motion")
         if overlay is not None:
             _require(overlay, VIDEOS, "An overlay")
+        if light is not None:
+            _require(light, LIGHTS, "Light")
         with FrameCount() as frames:
             frames("loading", 0, 0)
             from face3d.errors import Face3DError
             from face3d.perception import MediaPipeDetector
             from face3d.track import run_tracking
+            from face3d.track.lighting import lighting
             from face3d.track.overlay import write_overlay
             from face3d.track.sightings import forget
             from morphable import Head
@@ -76,6 +83,8 @@ def track(
             count = len(tracked.performance)
             if overlay is not None:
                 write_overlay(overlay, clip, tracked, lambda done: frames("drawing", done, count))
+            if light is not None:
+                lighting(clip, tracked, lambda done: frames("lighting", done, count)).save(light)
             _save(tracked.performance, tracked.head, output)
         forget(kept)
         for warning in tracked.warnings:
@@ -83,6 +92,8 @@ def track(
         typer.echo(f"Motion:  {output} ({count} frames, {tracked.performance.duration:.1f} s)")
         if overlay is not None:
             typer.echo(f"Overlay: {overlay}")
+        if light is not None:
+            typer.echo(f"Light:   {light}")
 
 
 def _require(path: Path, suffixes: tuple[str, ...], what: str) -> None:

@@ -15,6 +15,7 @@ import roma
 import torch
 from typer.testing import CliRunner
 
+from avatars.media import write_video
 from benchmarks import tracking as benchmark
 from face3d.cli import app
 from face3d.errors import Face3DError
@@ -22,6 +23,7 @@ from face3d.perception import FaceObservation, MediaPipeDetector
 from face3d.track import Tracked, run_tracking
 from face3d.track import sightings as notes
 from face3d.track.following import Follower, Memory
+from face3d.track.lighting import lighting
 from face3d.track.motion import Motion, confidences, followed, refined
 from face3d.track.motion_regression import MotionRegression, off_axis
 from face3d.track.overlay import write_overlay
@@ -32,7 +34,7 @@ from face3d.track.sightings import Notebook, Sightings
 from face3d.track.tracking import performed
 from face3d.track.video import Video
 from morphable import ARKIT_NAMES, Head, MorphableModel, Performance, on_surface
-from renderers import vertex_normals
+from renderers import linear_to_srgb, srgb_to_linear, vertex_normals
 
 LENS = Lens(700.0, np.array([256.0, 256.0]))
 BLINK = ARKIT_NAMES.index("eyeBlinkLeft")
@@ -411,6 +413,32 @@ def test_overlay_has_the_clips_frames_and_lies_on_the_face(
 ) -> None:
     write_overlay(tmp_path / "seen.mp4", acted[0], tracked, lambda done: None)
     assert benchmark.overlay_error(acted[0], tmp_path / "seen.mp4", detector, every=20) < 3.0
+
+
+def test_light_of_each_frame_is_found(acted: tuple[Path, Performance], tracked: Tracked, tmp_path: Path) -> None:
+    """The same clip in a light that flickers, half as bright and less blue at times."""
+    gains = np.stack([0.7 + 0.3 * np.cos(np.arange(45) / 5 * rate) for rate in (1.0, 1.0, 1.5)], 1)
+    lit = [
+        (255 * linear_to_srgb(torch.as_tensor(gain) * srgb_to_linear(torch.as_tensor(frame.pixels / 255.0))))
+        .round()
+        .numpy()
+        for gain, frame in zip(gains, Video(acted[0]).read(), strict=True)
+    ]
+    write_video(tmp_path / "flicker.mp4", [frame.astype(np.uint8) for frame in lit], 25)
+    steady, flickering = (lighting(clip, tracked) for clip in (acted[0], tmp_path / "flicker.mp4"))
+    assert steady.light.shape == (45, 9, 3) and np.array_equal(steady.times, tracked.performance.times)
+    ambient, found = steady.light[:, 0], flickering.light[:, 0]
+    assert (ambient.std(0) < 0.06 * ambient.mean(0)).all()
+    for channel in range(3):
+        assert np.corrcoef(found[:, channel], gains[:, channel])[0, 1] > 0.97
+    towards = steady.light[:, [3, 1, 2]].mean((0, 2))
+    true = np.array([0.51, 0.50, 0.70])  # where the clip has its lamp
+    assert towards @ true / np.linalg.norm(towards) > 0.8
+    flickering.save(tmp_path / "light.npz")
+    with np.load(tmp_path / "light.npz") as stored:
+        assert np.array_equal(stored["light"], flickering.light) and stored["skin"].shape == (3,)
+    with pytest.raises(ValueError, match="light is written as"):
+        steady.save(tmp_path / "light.json")
 
 
 @pytest.fixture(scope="session")
