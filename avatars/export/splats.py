@@ -54,7 +54,8 @@ def save(splats: Splats, path: str | Path) -> None:
     write = {".ply": _ply, ".spz": _spz}.get(path.suffix.lower())
     if write is None:
         raise ValueError(
-            f"{path}: splats are saved as .ply and .spz, not as {path.suffix or 'a file without a suffix'}"
+            f"{path}: splats are saved as .ply and .spz, a page that plays as .html, "
+            f"not as {path.suffix or 'a file without a suffix'}"
         )
     with staging(path) as folder:
         (folder / path.name).write_bytes(write(splats))

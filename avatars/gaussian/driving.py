@@ -13,7 +13,7 @@ from torch import Tensor
 from avatars.painting import LASHES
 from morphable import ARKIT_NAMES, JOINT_PARENTS, Head
 from morphable.playing import HEAD, NECK, NECK_SHARE
-from morphable.skinning import blend_skinning, rotation_matrices
+from morphable.skinning import joint_transforms, rotation_matrices
 
 
 class Moment(NamedTuple):
@@ -65,34 +65,42 @@ class Surface:
 
     def __init__(self, head: Head, cloth: Cloth) -> None:
         layout = head.layout
-        self.neutral = torch.as_tensor(head.neutral)
+        self.rest = torch.cat([torch.as_tensor(head.neutral), cloth.vertices])
         self.shapes = torch.as_tensor(head.expressions).flatten(1)
         self.joints = torch.as_tensor(head.joints)
-        self.skinning = torch.as_tensor(np.asarray(layout.skinning_weights)).float()
+        skin = torch.as_tensor(np.asarray(layout.skinning_weights)).float()
+        sheet = torch.zeros(len(cloth.vertices), skin.shape[1] + 1)
+        sheet[:, NECK], sheet[:, -1] = cloth.clinging, 1 - cloth.clinging
+        self.skinning = torch.cat([torch.nn.functional.pad(skin, (0, 1)), sheet])
         opaque = torch.ones(len(layout.triangles), dtype=torch.bool)
         if LASHES in layout.parts:
             opaque[layout.parts[LASHES].triangles] = False
         own = torch.as_tensor(np.asarray(layout.triangles)).long()[opaque]
-        self.triangles = torch.cat([own, cloth.triangles.long() + len(self.neutral)])
+        self.triangles = torch.cat([own, cloth.triangles.long() + len(head.neutral)])
         self.head_triangles = len(own)
-        self.cloth = cloth
 
     def vertices(self, moment: Moment) -> Float[Tensor, "vertex 3"]:
-        """Metres; skull and head joint do what the moment says, as `morphable.playing.joint_motion` does."""
-        shaped = self.neutral + (moment.weights @ self.shapes).unflatten(0, (-1, 3))
+        """Metres."""
+        offsets = (moment.weights @ self.shapes).unflatten(0, (-1, 3))
+        shaped = self.rest + torch.nn.functional.pad(offsets, (0, 0, 0, len(self.rest) - len(offsets)))
+        rotations, translations = self.motions(moment)
+        moved = torch.einsum("jik,vk->jvi", rotations, shaped) + translations[:, None]
+        return torch.einsum("vj,jvi->vi", self.skinning, moved)
+
+    def motions(self, moment: Moment) -> tuple[Float[Tensor, "joint 3 3"], Float[Tensor, "joint 3"]]:
+        """Rotation and translation of what follows each joint of the head, and last of the torso.
+
+        Skull and head joint do what the moment says, as `morphable.playing.joint_motion` does.
+        """
         half = NECK_SHARE * moment.head
         still = torch.zeros_like(half)
         turns = torch.stack([half, moment.head - half, still, still])
-        upwards = self.joints[HEAD] - self.joints[NECK]
-        neck = rotation_matrices(half)
-        root = moment.place - (neck @ upwards - upwards)
-        posed, _ = blend_skinning(shaped[None], self.joints[None], JOINT_PARENTS, self.skinning, turns[None])
-        pivot = self.joints[NECK]
-        from_neck = self.cloth.vertices - pivot
-        following = from_neck @ neck.mT + pivot + root
-        staying = from_neck @ rotation_matrices(moment.torso[:3]).mT + pivot + moment.torso[3:]
-        sheet = torch.lerp(staying, following, self.cloth.clinging[:, None])
-        return torch.cat([posed[0] + root, sheet])
+        upwards, pivot = self.joints[HEAD] - self.joints[NECK], self.joints[NECK]
+        root = moment.place - (rotation_matrices(half) @ upwards - upwards)
+        rotations, translations = joint_transforms(self.joints[None], JOINT_PARENTS, turns[None])
+        torso = rotation_matrices(moment.torso[:3])
+        swing = pivot - torso @ pivot + moment.torso[3:]
+        return torch.cat([rotations[0], torso[None]]), torch.cat([translations[0] + root, swing[None]])
 
     def frames(self, moment: Moment) -> Frames:
         """A triangle's frame: along its first edge, its normal, and across (Qian et al., "GaussianAvatars", 2024); its

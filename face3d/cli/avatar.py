@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 avatar = typer.Typer(no_args_is_help=True, help="Neural avatars: learned from a video, driven by any performance.")
 Folder = Annotated[Path, typer.Argument(help="An avatar's folder.", show_default=False)]
+PAGE = ".html"
 
 
 @avatar.command()
@@ -104,20 +105,29 @@ def export(
     folder: Folder,
     output: OutputFile,
     motion: Annotated[
-        Path | None, typer.Option(help="A performance whose first frame is exported; else rest.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="A performance: a page plays it, splats show its first frame; else rest.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Write an avatar at rest as splats for other viewers: .ply as 3D Gaussian Splatting has it, or .spz."""
+    """Write an avatar as a web page that plays it in any browser (.html), or as splats (.ply as 3DGS has it, .spz)."""
     with one_sentence_errors(ValueError):
         from avatars.export import splats as format_of_splats
-        from avatars.gaussian import GaussianAvatar, splats
+        from avatars.gaussian import GaussianAvatar, save_page, splats
         from morphable import Performance
 
         performance = None if motion is None else Performance.load(motion)
-        made = splats(GaussianAvatar.load(folder), performance)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        format_of_splats.save(made, output)
-        typer.echo(f"Splats: {output} ({len(made.means)})")
+        made = GaussianAvatar.load(folder)
+        if output.suffix.lower() == PAGE:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            count = save_page(made, output, performance)
+            typer.echo(f"Page: {output} ({count} frames, {output.stat().st_size / 1e6:.1f} MB)")
+        else:
+            shown = splats(made, performance)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            format_of_splats.save(shown, output)
+            typer.echo(f"Splats: {output} ({len(shown.means)})")
 
 
 @avatar.command()

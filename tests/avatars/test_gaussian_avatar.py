@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +14,12 @@ import numpy as np
 import pytest
 import roma
 import torch
+from safetensors.numpy import load as read_tensors
 
 import morphable
 from avatars.capture import Capture, still_background
 from avatars.export.splats import Splats
-from avatars.gaussian import GaussianAvatar, Preset, View, frames, report, splats, trained
+from avatars.gaussian import GaussianAvatar, Preset, View, frames, report, save_page, splats, trained
 from avatars.gaussian import checkpoints as stored
 from avatars.gaussian.driving import Moment
 from avatars.gaussian.losses import structural_similarity
@@ -201,7 +205,7 @@ def test_an_avatar_comes_back_and_damage_is_named(learned: GaussianAvatar, tmp_p
     with pytest.raises(ValueError, match="is damaged"):
         GaussianAvatar.load(folder)
     set_version(folder / "avatar.json", 2)
-    with pytest.raises(ValueError, match="of version 2 .* reads version 1"):
+    with pytest.raises(ValueError, match=r"of version 2 .* reads version 1"):
         GaussianAvatar.load(folder)
     with pytest.raises(ValueError, match="holds no avatar"):
         GaussianAvatar.load(tmp_path)
@@ -240,6 +244,30 @@ def test_splats_of_a_turned_head_draw_what_the_avatar_draws(learned: GaussianAva
         expected = avatar.splatted(avatar.moment(performance), avatar.camera)
         drawn = splat(means, axes, opacities, colours.clamp(0, 1), avatar.camera)
     torch.testing.assert_close(drawn.image, expected.image, atol=5e-3, rtol=0)
+
+
+def test_a_page_holds_the_motion_and_fetches_nothing(learned: GaussianAvatar, tmp_path: Path) -> None:
+    """Posed from the page's own numbers, the surface is where the avatar's is, but for rounding."""
+    performance = Performance.of(np.arange(3) / 25, np.full((3, 52), 0.2), head=np.outer([0, 1, 2], [0.1, 0.2, 0.0]))
+    assert save_page(learned, tmp_path / "ada.html", performance) == 3
+    page = (tmp_path / "ada.html").read_text()
+    assert not re.search(r"https?://|{{|(src|href)=", page)
+    scene, packed = (re.search(rf'<script id="{name}"[^>]*>(.*?)</script>', page) for name in ("scene", "tensors"))
+    assert scene and packed
+    units = json.loads(scene[1])["units"]
+    found = {
+        name: tensor * units.get(name, 1)
+        for name, tensor in read_tensors(gzip.decompress(base64.b64decode(packed[1]))).items()
+    }
+    weights, motions = found["weights"][2], found["motions"][2]
+    shaped = found["rest"].copy()
+    shaped[: found["shapes"].shape[1] // 3] += (weights @ found["shapes"]).reshape(-1, 3)
+    vertices = np.einsum(
+        "vj,jik,vk->vi", found["skinning"], motions, np.pad(shaped, ((0, 0), (0, 1)), constant_values=1)
+    )
+    expected = learned.surface.vertices(learned.moment(performance, 2))
+    np.testing.assert_allclose(vertices, expected, atol=5e-5)
+    assert save_page(learned, tmp_path / "still.html") == 1
 
 
 def test_a_performance_is_drawn_at_any_size_and_from_any_side(learned: GaussianAvatar) -> None:

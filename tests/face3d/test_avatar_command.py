@@ -67,6 +67,14 @@ def test_splats_are_exported(folder: Path, tmp_path: Path, suffix: str) -> None:
         assert done.output.strip().endswith(f"({count})")
 
 
+def test_a_page_is_exported(folder: Path, motion: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new" / "ada.html"
+    done = run("export", folder, "--motion", motion, "-o", output)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith(f"Page: {output} (4 frames, ")
+    assert output.read_text().startswith("<!doctype html>")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,7 +87,8 @@ def test_splats_are_exported(folder: Path, tmp_path: Path, suffix: str) -> None:
         (("render", "ada.avatar", "talk.csv", "-o", "out.avi"), ".mp4"),
         (("render", "ada.avatar", "talk.csv", "-o", "out.mp4", "--size", "4"), "16 to"),
         (("render", "ada.avatar", "talk.csv", "-o", "out.mp4", "--background", "nothing"), "no colour"),
-        (("export", "ada.avatar", "-o", "ada.obj"), "saved as .ply and .spz"),
+        (("export", "ada.avatar", "-o", "ada.obj"), "saved as .ply and .spz, a page that plays as .html"),
+        (("export", "ada.avatar", "-o", "ada.html", "--motion", "empty.json"), "without frames"),
         (("export", "talk.csv", "-o", "ada.ply"), "holds no avatar"),
     ],
 )
@@ -88,6 +97,7 @@ def test_what_cannot_be_done_is_one_sentence(
 ) -> None:
     (tmp_path / "ada.avatar").symlink_to(folder)
     write_video(tmp_path / "grey.mp4", [np.full((64, 64, 3), 120, np.uint8)] * 3, 25.0)
+    Performance.of(np.zeros(0), np.zeros((0, 52))).save(tmp_path / "empty.json")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     done = run(*arguments)
