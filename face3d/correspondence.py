@@ -18,7 +18,7 @@ from morphable import MorphableModel
 
 FOLDER_VARIABLE = "FACE3D_CACHE"
 """Names the folder of what can be worked out again, in place of the user's own."""
-VERSION = 1
+VERSION = 2
 """Of the registration: what an earlier one found is not used."""
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -85,12 +86,10 @@ def find_landmarks(
                 break
     if found is None:
         raise Face3DError("no face can be seen on the mesh from any side")
-    points, trust = found.points, found.trust
-    for _ in range(2):
-        points, trust = mesh.seen_from_front(_alignment(points, trust, reference), reference, (points, trust))
-    seen = trust > 0
-    to_model = _alignment(points, trust, reference).after(unit)
-    return SurfaceLandmarks(unit.inverse()(points), seen, to_model)
+    points, trust = mesh.measured(found.points, found.trust, reference)
+    to_model = _alignment(points, trust, reference)
+    points = to_model.inverse()(to_model(points) - _habit(model, detector))
+    return SurfaceLandmarks(unit.inverse()(points), trust > 0, _alignment(points, trust, reference).after(unit))
 
 
 def outer_triangles(
@@ -126,6 +125,21 @@ def weighted_median(
     return np.take_along_axis(np.take_along_axis(values, order, 0), at, 0)[0]
 
 
+def _habit(model: MorphableModel, detector: FaceDetector) -> Float[np.ndarray, "478 3"]:
+    """Where the detector sees the model's own points on its mean head drawn in the same way, less where they are;
+    metres. It is taken off what is found on other meshes, so that both are seen alike."""
+    known = _habits.setdefault(model, {})
+    if type(detector) not in known:
+        reference = on_surface(model.landmarks["mediapipe"], model.mean, model.triangles).double().numpy()
+        drawn = _Drawn(model.mean.double().numpy(), model.triangles.long().numpy(), None, detector)
+        points, trust = drawn.measured(reference, np.ones(len(reference)), reference)
+        known[type(detector)] = np.where((trust > 0)[:, None], points - reference, 0.0)
+    return known[type(detector)]
+
+
+_habits: WeakKeyDictionary[MorphableModel, dict[type, Float[np.ndarray, "478 3"]]] = WeakKeyDictionary()
+
+
 class _Drawn:
     """A mesh as the detector sees it."""
 
@@ -141,6 +155,17 @@ class _Drawn:
         skin = torch.tensor(SKIN).expand(len(vertices), 3)
         self.colours = skin if colours is None else torch.as_tensor(colours, dtype=torch.float32)
         self.detector = detector
+
+    def measured(
+        self,
+        points: Float[np.ndarray, "478 3"],
+        trust: Float[np.ndarray, " 478"],
+        reference: Float[np.ndarray, "478 3"],
+    ) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, " 478"]]:
+        """From the face's front and near it, where landmarks found in one view say that this is."""
+        for _ in range(2):
+            points, trust = self.seen_from_front(_alignment(points, trust, reference), reference, (points, trust))
+        return points, trust
 
     def seen_from_front(
         self, to_model: Similarity, reference: Float[np.ndarray, "478 3"], before: tuple[np.ndarray, np.ndarray]
