@@ -107,10 +107,9 @@ def add(path: str | Path, name: str | None = None) -> Entry:
 
 
 def remove(name: str) -> None:
-    """Forgets an added model. Raises ValueError if there is none of that name."""
-    path = _stored(name)
-    path.with_suffix(".albedo").unlink(missing_ok=True)
-    path.unlink()
+    """Forgets an added model and all that lies beside it. Raises ValueError if there is none of that name."""
+    for path in _stored(name).parent.glob(f"{name}.*"):
+        path.unlink()
 
 
 def amend(

@@ -31,7 +31,7 @@ def add_model(
         str | None, typer.Option(help="What to call it: flame, basel or ict if not given.", show_default=False)
     ] = None,
 ) -> None:
-    """Add your own copy of FLAME, Basel or ICT-FaceKit, or what goes with FLAME: landmarks, masks, texture.
+    """Add your own copy of FLAME, Basel or ICT-FaceKit, or what goes with FLAME: landmarks, masks, texture, networks.
 
     The file is checked, nothing in it is run, and it is not needed afterwards. A model without ARKit's 52 shapes gets
     the default head's, which takes some seconds.
@@ -68,11 +68,14 @@ def export_model(name: ModelName, output: OutputFile) -> None:
 
 
 def _line(entry: "Entry") -> str:
+    from face3d.perception import published
     from morphable.arkit import ARKIT_NAMES
 
+    networks = ", ".join(published.names(entry.name))
+    origin = f"(from {entry.source})" + (f"; networks: {networks}" if networks else "")
     line = f"{entry.name}: {entry.vertices} vertices, {entry.identities} identity coefficients, "
     if not entry.shapes:
-        return f"{line}no ARKit shapes (from {entry.source})"
+        return f"{line}no ARKit shapes {origin}"
     missing = [name for name in ARKIT_NAMES if name not in entry.shapes]
     lacking = f", not {', '.join(missing)}" if missing else ""
-    return f"{line}{len(entry.shapes)} of {len(ARKIT_NAMES)} ARKit shapes{lacking} (from {entry.source})"
+    return f"{line}{len(entry.shapes)} of {len(ARKIT_NAMES)} ARKit shapes{lacking} {origin}"

@@ -10,6 +10,7 @@ from face3d.cli.talk import StageLines, one_sentence_errors
 
 if TYPE_CHECKING:
     from face3d.perception import FaceDetector
+    from face3d.perception.published import PublishedNetwork
     from face3d.reconstruction import Reconstruction
 
 
@@ -23,14 +24,20 @@ def reconstruct(
     model: Annotated[
         str, typer.Option(help="Model whose mesh and coefficients the head gets: see `face3d models list`.")
     ] = "default",
+    network: Annotated[
+        str | None,
+        typer.Option(help="Published network of that model, which gives the shape: mica, deca …", show_default=False),
+    ] = None,
     landmarker: Landmarker = None,
 ) -> None:
     """Reconstruct a head from photos or a scan: head.glb, preview.png, fit.png, albedo.png, report.json."""
     with one_sentence_errors():
+        from face3d.errors import Face3DError
         from face3d.output import require_writable_directory
 
         require_writable_directory(output)
         _require_model(model)
+        published = _network(network, model)
         with StageLines() as stages:
             stages("loading", 0.0)
             from face3d.perception import MediaPipeDetector
@@ -38,12 +45,17 @@ def reconstruct(
 
             with MediaPipeDetector(landmarker) as detector:
                 if any(is_scan(path) for path in inputs):
+                    if published is not None:
+                        raise Face3DError("A scan has a shape of its own; --network is for photos.")
                     result = _from_scan(inputs, texture_size, detector, stages)
                 else:
                     result = _from_photos(inputs, face, texture_size, detector, stages)
-            if model != "default":
-                stages("carrying it to the other model", 0.0)
-                result = _on_model(result, model)
+                if model != "default":
+                    stages("carrying it to the other model", 0.0)
+                    result = _on_model(result, model)
+                if published is not None:
+                    stages("asking the network", 0.0)
+                    result = _reshaped(result, published, inputs, face, detector)
             stages("saving", 0.0)
             result.save(output)
         for warning in result.report.get("warnings", []):
@@ -69,6 +81,25 @@ def _on_model(result: "Reconstruction", model: str) -> "Reconstruction":
     conversion = convert(result.head, model)
     left = {"surface_mm": round(conversion.surface_mm, 3), "coefficients_mm": round(conversion.model_mm, 3)}
     return replace(result, head=conversion.head, report=result.report | {"converted": {"model": model} | left})
+
+
+def _network(name: str | None, model: str) -> "PublishedNetwork | None":
+    from face3d.perception import published
+
+    return None if name is None else published.load(name, model)
+
+
+def _reshaped(
+    result: "Reconstruction", network: "PublishedNetwork", paths: list[Path], face: int, detector: "FaceDetector"
+) -> "Reconstruction":
+    from dataclasses import replace
+
+    from face3d.photo import load_photo
+    from face3d.published_shape import read_photos, reshaped
+
+    seen = read_photos(network, [load_photo(path) for path in paths], face, detector)
+    head, report = reshaped(result.head, network.name, seen)
+    return replace(result, head=head, report=result.report | {"shape_by": report})
 
 
 def _from_photos(
