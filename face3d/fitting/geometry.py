@@ -10,7 +10,7 @@ from torch import Tensor
 
 from face3d.fitting import contour
 from face3d.fitting.evidence import FACE_OVAL, OUTER_EYE_CORNERS, landmark_sigma
-from face3d.fitting.eye_rulers import size_slope
+from face3d.fitting.eye_rulers import pupils_slope, size_slope
 from face3d.fitting.gauss_newton import (
     Belief,
     Discounted,
@@ -31,8 +31,9 @@ ITERATIONS = 3
 """Steps before outlines are looked for again and shapes are fitted to the new identity."""
 SHARE = 0.1
 """How much landmarks and outlines count of what they say of an identity: the belief in it has been told already."""
-SIZE_SIGMA = 0.002
-"""How far, in logarithm, they may move the size: they know it from perspective alone, which they tell poorly."""
+SETTLED_SIGMA = 0.002
+"""How far, in logarithm, they and shading may move the size, which they know from perspective alone and tell poorly, and
+the distance of the eyeballs, which they do not see."""
 SHADED_ITERATIONS = 2
 SHADED_FACING = 0.25
 """Least cosine between a surface and the direction to the camera at which its shading counts."""
@@ -268,9 +269,9 @@ def _views(
 
 
 def _settled(belief: Belief, model: MorphableModel) -> Belief:
-    """The belief, sure of its size."""
-    slope = size_slope(model, belief.mean)
-    return Belief(belief.mean, belief.precision + torch.outer(slope, slope) / SIZE_SIGMA**2)
+    """The belief, sure of its size and of how far apart the eyes are."""
+    slopes = torch.stack([size_slope(model, belief.mean), pupils_slope(model, belief.mean)])
+    return Belief(belief.mean, belief.precision + slopes.mT @ slopes / SETTLED_SIGMA**2)
 
 
 def _bias(fit: GeometryFit, state: State, seen: Float[np.ndarray, "478 3"], most: float) -> Float[Tensor, "478 2"]:
