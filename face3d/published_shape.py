@@ -56,6 +56,9 @@ def reshaped(head: Head, network: str, seen: Sequence[Coefficients]) -> tuple[He
     if expression is not None and jaw is not None and model.can_express:
         native = FlameExpression(_padded(expression, len(model.native_expression_basis)), jaw.astype(float))
         weights, left = arkit_from_flame(model, identity, new.expressions.astype(float), native)
+        if seen[0].eyelids is not None:
+            blinks = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
+            weights[blinks] = np.maximum(weights[blinks], seen[0].eyelids)
         report["expression"] = dict(zip(ARKIT_NAMES, weights.round(4).tolist(), strict=True))
         report["expression_left_mm"] = round(left, 3)
     return new, report

@@ -26,7 +26,7 @@ def reconstruct(
     ] = "default",
     network: Annotated[
         str | None,
-        typer.Option(help="Published network of that model, which gives the shape: mica, deca …", show_default=False),
+        typer.Option(help="Published network of that model, which gives the shape: mica, smirk …", show_default=False),
     ] = None,
     landmarker: Landmarker = None,
 ) -> None:

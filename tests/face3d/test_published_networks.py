@@ -1,13 +1,14 @@
 """Networks that others published: files of their layouts, written here, with weights that nobody was taught.
 
 What is expected of a network is said twice: by the names, shapes and order of operations that were published, as plain
-calls on the file's own tensors (`mica_by_hand`, `deca_by_hand`), and by the classes that are tested.
+calls on the file's own tensors (`mica_by_hand` and so on), and by the classes that are tested.
 """
 
 import json
 import os
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from face3d import correspondence
 from face3d.cli import app
 from face3d.errors import Face3DError
 from face3d.perception import published
-from face3d.perception.published.deca import BROWS, JAW, MARGIN, OTHER_JAW, SIZES, boxed_crop
+from face3d.perception.published.crop import boxed_crop
+from face3d.perception.published.deca import BROWS, JAW, OTHER_JAW, SIZES
 from face3d.perception.published.mica import FIVE_POINTS, THEIR_LANDMARKS, aligned_crop
 from face3d.photo import Photo
 from face3d.published_shape import read_photos, reshaped
@@ -34,6 +36,28 @@ from morphable.storage import write_model
 
 Shapes = dict[str, tuple[int, ...]]
 State = dict[str, Tensor]
+MOBILE_NETS = {
+    "small": (
+        2,
+        [[(24, 72, 2), (24, 88, 1)], [(40, 96, 2), *2 * [(40, 240, 1)]], [(48, 120, 1), (48, 144, 1)]]
+        + [[(96, 288, 2), *2 * [(96, 576, 1)]]],
+        576,
+    ),
+    "large": (
+        1,
+        [[(24, 64, 2), (24, 72, 1)], [(40, 72, 2), *2 * [(40, 120, 1)]]]
+        + [[(80, 240, 2), (80, 200, 1), *2 * [(80, 184, 1)]], [(112, 480, 1), (112, 672, 1)]]
+        + [[(160, 672, 2), *2 * [(160, 960, 1)]]],
+        960,
+    ),
+}
+"""timm's `tf_mobilenetv3_*_minimal_100`: the first block's stride; stages of blocks (channels after, inside, stride);
+features."""
+SMIRK = {
+    "pose": ("small", "pose_cam_layers", 6),
+    "shape": ("large", "shape_layers", 300),
+    "expression": ("large", "expression_layers", 55),
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +138,40 @@ def test_emoca_is_what_was_published(emoca: dict[str, State]) -> None:
         assert torch.allclose(deca[name], wanted[name], atol=1e-4 * float(coarse.abs().max())), name
 
 
-def test_faces_are_read_from_photos(mica: State, emoca: dict[str, State], astronaut: np.ndarray) -> None:
+@pytest.fixture(scope="module")
+def smirk(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, State]:
+    """SMIRK's file, its renderer's weights beside its encoders', added."""
+    parts = {part: random_state(mobile_shapes(*kind), seed) for seed, (part, kind) in enumerate(SMIRK.items())}
+    held = {f"smirk_encoder.{part}_encoder.{name}": t for part, state in parts.items() for name, t in state.items()}
+    path = tmp_path_factory.mktemp("smirk") / "SMIRK_em1.pt"
+    torch.save(held | {"smirk_generator.conv.bias": torch.zeros(3)}, path)
+    assert published.add(path) == "smirk"
+    return parts
+
+
+def test_smirk_is_what_was_published(smirk: dict[str, State]) -> None:
+    crops = torch.rand(1, 3, 224, 224, generator=torch.manual_seed(0))
+    with torch.inference_mode():
+        found = published.load("smirk", "flame")(crops)
+        pose, shape, expression = (smirk_by_hand(smirk[part], crops, *SMIRK[part][:2]) for part in SMIRK)
+    jaw = torch.cat([expression[:, 52:53].clamp(min=0), expression[:, 53:].clamp(-0.2, 0.2)], 1)
+    wanted = {"shape": shape, "expression": expression[:, :50], "rotation": pose[:, :3], "camera": pose[:, 3:]}
+    wanted |= {"jaw": jaw, "eyelids": expression[:, 50:52].clamp(0, 1)}
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        assert torch.allclose(found[name], wanted[name], atol=1e-4 * float(wanted[name].abs().max())), name
+
+
+def test_faces_are_read_from_photos(
+    mica: State, emoca: dict[str, State], smirk: dict[str, State], astronaut: np.ndarray
+) -> None:
     """The same face shifted by whole pixels says the same."""
     landmarks = landmarks_of(seed=0) * (60, 60, 1) + (220, 120, 0)
     shifted = np.roll(astronaut, (7, -12), (0, 1))
-    for name in ("mica", "deca"):
+    for name, shapes in (("mica", 300), ("smirk", 300), ("deca", 100)):
         network = published.load(name, "flame")
         once, again = network.read(astronaut, landmarks), network.read(shifted, landmarks + (-12, 7, 0))
-        assert len(once.shape) == (300 if name == "mica" else 100)
+        assert len(once.shape) == shapes
         assert np.allclose(once.shape, again.shape, atol=1e-3 * np.abs(once.shape).max())
         assert (once.expression is None) == (name == "mica")
     assert once.light is not None and once.light.shape == (9, 3)
@@ -140,9 +190,9 @@ def test_recognition_sees_the_face_upright() -> None:
 
 def test_box_of_the_68_landmarks_is_cut() -> None:
     points = np.array([(100.0, 80.0), (220.0, 240.0)])
-    extent = 140 * MARGIN
+    extent = 140 * 1.375
     for point in points:
-        crop = boxed_crop(spot(400, point), points)
+        crop = boxed_crop(spot(400, point), points, 1.375)
         wanted = (point - (160, 160)) / extent * 223 + 111.5
         assert np.abs(centre(crop) - 0.5 - wanted).max() < 1.0
     assert len({*BROWS, *JAW, *OTHER_JAW}) == 33
@@ -159,14 +209,15 @@ def test_a_head_gets_the_shape_and_the_report_the_expression(store: Path, tmp_pa
     seen = published.load("deca", "lifelike").read(np.zeros((90, 90, 3), np.uint8), landmarks_of(0) * 30 + 20)
     textures = {"head": np.full((4, 4, 3), 200, np.uint8)}
     before = Head.from_model(model, torch.zeros(300), textures, {"made": "here"})
+    seen = replace(seen, eyelids=np.array([0.0, 0.7]))
     head, report = reshaped(before, "deca", [seen, seen])
     identity = torch.tensor([*shape, *np.zeros(200)]).float()
     assert np.allclose(head.neutral, model.neutral(identity[None])[0], atol=1e-6)
     assert head.textures == before.textures and head.provenance == {"made": "here", "shape_by": "deca"}
     assert report["network"] == "deca" and report["photos"] == 2 and np.allclose(report["shape"], shape, atol=1e-4)
-    largest = sorted(ARKIT_NAMES, key=lambda name: -report["expression"][name])[:2]
-    assert largest == ["jawOpen", "mouthSmileLeft"] and report["expression_left_mm"] < 0.1
-    assert [report["expression"][name] for name in largest] == pytest.approx([0.8, 0.5], abs=0.1)
+    largest = sorted(ARKIT_NAMES, key=lambda name: -report["expression"][name])[:3]
+    assert sorted(largest) == ["eyeBlinkRight", "jawOpen", "mouthSmileLeft"] and report["expression_left_mm"] < 0.1
+    assert [report["expression"][name] for name in sorted(largest)] == pytest.approx([0.7, 0.8, 0.5], abs=0.1)
 
 
 def test_photos_without_the_face_are_passed_over(store: Path, astronaut: np.ndarray) -> None:
@@ -378,6 +429,26 @@ def encoder_shapes(outputs: int) -> Shapes:
     return shapes | {"layers.2.weight": (outputs, 1024), "layers.2.bias": (outputs,)}
 
 
+def mobile_shapes(kind: str, last: str, outputs: int) -> Shapes:
+    """One of SMIRK's encoders, under timm's names."""
+    _, stages, features = MOBILE_NETS[kind]
+    shapes: Shapes = {"conv_stem.weight": (16, 3, 3, 3), **norm_shapes("bn1", 16)}
+    shapes |= {"blocks.0.0.conv_dw.weight": (16, 1, 3, 3), "blocks.0.0.conv_pw.weight": (16, 16, 1, 1)}
+    shapes |= norm_shapes("blocks.0.0.bn1", 16) | norm_shapes("blocks.0.0.bn2", 16)
+    before = 16
+    for stage, blocks in enumerate(stages, 1):
+        for block, (after, inside, _) in enumerate(blocks):
+            at = f"blocks.{stage}.{block}"
+            shapes |= {f"{at}.conv_pw.weight": (inside, before, 1, 1), f"{at}.conv_dw.weight": (inside, 1, 3, 3)}
+            shapes |= {f"{at}.conv_pwl.weight": (after, inside, 1, 1)} | norm_shapes(f"{at}.bn3", after)
+            shapes |= norm_shapes(f"{at}.bn1", inside) | norm_shapes(f"{at}.bn2", inside)
+            before = after
+    end = f"blocks.{len(stages) + 1}.0"
+    shapes |= {f"{end}.conv.weight": (features, before, 1, 1)} | norm_shapes(f"{end}.bn1", features)
+    shapes = {f"encoder.{name}": shape for name, shape in shapes.items()}
+    return shapes | {f"{last}.0.weight": (outputs, features), f"{last}.0.bias": (outputs,)}
+
+
 def random_state(shapes: Shapes, seed: int) -> State:
     """Weights in half precision under which signals neither vanish nor explode."""
     generator = torch.manual_seed(seed)
@@ -445,10 +516,10 @@ def write_lifelike_flame(path: Path) -> Flame:
     return model
 
 
-def normed(w: State, name: str, x: Tensor) -> Tensor:
+def normed(w: State, name: str, x: Tensor, epsilon: float = 1e-5) -> Tensor:
     mean, variance, scale, shift = (w[f"{name}.{each}"] for each in ("running_mean", "running_var", "weight", "bias"))
     each = (slice(None), *(None,) * (x.ndim - 2))
-    return (x - mean[each]) / (variance[each] + 1e-5).sqrt() * scale[each] + shift[each]
+    return (x - mean[each]) / (variance[each] + epsilon).sqrt() * scale[each] + shift[each]
 
 
 def mica_by_hand(w: State, crops: Tensor) -> Tensor:
@@ -490,3 +561,29 @@ def deca_by_hand(w: State, crops: Tensor) -> Tensor:
     x = functional.avg_pool2d(x, 7).flatten(1)
     x = functional.linear(x, w["layers.0.weight"], w["layers.0.bias"]).relu()
     return functional.linear(x, w["layers.2.weight"], w["layers.2.bias"])
+
+
+def smirk_by_hand(w: State, crops: Tensor, kind: str, last: str) -> Tensor:
+    """One encoder's numbers, likewise."""
+    w = {name.removeprefix("encoder."): tensor.float() for name, tensor in w.items()}
+    first, stages, _ = MOBILE_NETS[kind]
+
+    def convolved(name: str, x: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
+        if w[f"{name}.weight"].shape[2] == 3:
+            x = functional.pad(x, (0, 1, 0, 1) if stride == 2 else (1, 1, 1, 1))
+        return functional.conv2d(x, w[f"{name}.weight"], None, stride, groups=groups)
+
+    x = normed(w, "bn1", convolved("conv_stem", crops, 2), 1e-3).relu()
+    inner = normed(w, "blocks.0.0.bn1", convolved("blocks.0.0.conv_dw", x, first, 16), 1e-3).relu()
+    inner = normed(w, "blocks.0.0.bn2", convolved("blocks.0.0.conv_pw", inner), 1e-3)
+    x = inner + x if first == 1 else inner
+    for stage, blocks in enumerate(stages, 1):
+        for block, (_, inside, stride) in enumerate(blocks):
+            at = f"blocks.{stage}.{block}"
+            inner = normed(w, f"{at}.bn1", convolved(f"{at}.conv_pw", x), 1e-3).relu()
+            inner = normed(w, f"{at}.bn2", convolved(f"{at}.conv_dw", inner, stride, inside), 1e-3).relu()
+            inner = normed(w, f"{at}.bn3", convolved(f"{at}.conv_pwl", inner), 1e-3)
+            x = inner + x if inner.shape == x.shape else inner
+    end = f"blocks.{len(stages) + 1}.0"
+    x = normed(w, f"{end}.bn1", convolved(f"{end}.conv", x), 1e-3).relu().mean((2, 3))
+    return functional.linear(x, w[f"{last}.0.weight"], w[f"{last}.0.bias"])

@@ -15,12 +15,13 @@ from face3d.perception.published.checkpoint import fill, read_tensors
 from face3d.perception.published.deca import Deca, Emoca
 from face3d.perception.published.interface import PublishedNetwork
 from face3d.perception.published.mica import Mica
+from face3d.perception.published.smirk import Smirk
 from morphable import catalogue
 from morphable.flame import Flame
 
 SUFFIXES = (".tar", ".pt", ".pth", ".ckpt")
 """Of files that `torch.save` writes."""
-NETWORKS: dict[str, type[PublishedNetwork]] = {kind.name: kind for kind in (Mica, Emoca, Deca)}
+NETWORKS: dict[str, type[PublishedNetwork]] = {kind.name: kind for kind in (Mica, Emoca, Deca, Smirk)}
 """What holds most comes first: EMOCA's files hold all that DECA's do."""
 
 

@@ -8,16 +8,15 @@ emotions, for the expression. DECA's detail maps are left out.
 from collections.abc import Mapping
 from typing import ClassVar
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from face3d.perception.published.crop import boxed_crop
 from face3d.perception.published.interface import Coefficients, PublishedNetwork
 
-SIDE = 224
 SIZES = {"shape": 100, "albedo": 50, "expression": 50, "rotation": 3, "jaw": 3, "camera": 3, "light": 27}
 MARGIN = 1.1 * 1.25
 """Side of the crop over the mean of width and height of the 68 landmarks' box."""
@@ -42,7 +41,7 @@ class Deca(PublishedNetwork):
         return dict(zip(SIZES, self.coarse(crops).split(list(SIZES.values()), 1), strict=True))
 
     def read(self, image: UInt8[np.ndarray, "height width 3"], landmarks: Float[np.ndarray, "478 3"]) -> Coefficients:
-        crop = torch.from_numpy(boxed_crop(image, landmarks[[*BROWS, *JAW, *OTHER_JAW], :2]))
+        crop = torch.from_numpy(boxed_crop(image, landmarks[[*BROWS, *JAW, *OTHER_JAW], :2], MARGIN))
         with torch.inference_mode():
             told = self(crop.permute(2, 0, 1)[None].float() / 255)
         found = {name: each[0].numpy() for name, each in told.items()}
@@ -61,19 +60,6 @@ class Emoca(Deca):
 
     def forward(self, crops: Float[Tensor, "batch 3 224 224"]) -> dict[str, Tensor]:
         return super().forward(crops) | {"expression": self.expressive(crops)}
-
-
-def boxed_crop(
-    image: UInt8[np.ndarray, "height width 3"], points: Float[np.ndarray, "point 2"]
-) -> UInt8[np.ndarray, "224 224 3"]:
-    """The upright square about the box of the points, MARGIN wide; black beyond the image. Its edges are at the
-    centres of the crop's outermost pixels."""
-    low, high = points.min(0) - 0.5, points.max(0) - 0.5
-    extent = int((high - low).mean() * MARGIN)
-    scale = (SIDE - 1) / extent
-    corner = (low + high) / 2 - extent / 2
-    matrix = np.array([[scale, 0, -scale * corner[0]], [0, scale, -scale * corner[1]]])
-    return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR).astype(np.uint8)
 
 
 class _Encoder(nn.Module):

@@ -24,6 +24,7 @@ class Coefficients:
             axis-angle, radians.
         jaw: axis-angle, radians.
         camera: weak perspective on the network's crop, whose sides are at -1 and 1, y up: scale, then shift of x and y.
+        eyelids: how far the left and the right one are shut beyond what the expression does, from 0 to 1.
         albedo: of the colour space that the network was taught with.
         light: second-order spherical harmonics, a row each, for red, green and blue.
     """
@@ -33,6 +34,7 @@ class Coefficients:
     rotation: Float[np.ndarray, "3"] | None = None
     jaw: Float[np.ndarray, "3"] | None = None
     camera: Float[np.ndarray, "3"] | None = None
+    eyelids: Float[np.ndarray, "2"] | None = None
     albedo: Float[np.ndarray, " albedo"] | None = None
     light: Float[np.ndarray, "9 3"] | None = None
 
