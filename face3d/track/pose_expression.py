@@ -37,7 +37,7 @@ PAIR_SIGMA = 0.01
 WEIGHT_SIGMA = 0.4
 """Of an expression's weight about 0, where nothing else is believed."""
 TURN_SIGMA = 0.08
-"""Radians: of the head's rotation about what is believed. The belief turns too little: landmarks have to tell how far."""
+"""Radians: of the head's rotation about what is believed, which turns too little: landmarks have to tell how far."""
 HIDDEN_FACTOR = 4.0
 """How much less a point is worth where the surface looks away from the camera."""
 ROBUST = 2.0
