@@ -1,4 +1,4 @@
-"""From a video to an avatar: what is learned from, and learning."""
+"""From a video or a photo to an avatar: what is learned from, and learning."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from avatars.capture import Capture, silhouette, still_background
-from avatars.gaussian import PRESETS, GaussianAvatar, Preset, report, trained
+from avatars.gaussian import PRESETS, GaussianAvatar, Preset, lifted, report, trained
 from avatars.mesh_performer import MeshPerformer
-from avatars.portrait.matte import person_matte
+from avatars.portrait import PosedPhoto
+from avatars.portrait.matte import person_matte, with_fringe
 from face3d import __version__
 from face3d.errors import Face3DError
 from face3d.locking import locked
 from face3d.perception import MediaPipeDetector
+from face3d.photo import load_photo
+from face3d.portrait import posed_photo
 from face3d.track.sightings import TASK, Notebook, fingerprint, forget
-from face3d.track.tracking import Progress, Tracked, run_tracking
+from face3d.track.tracking import Progress, run_tracking
 from face3d.track.video import Video
-from morphable import Head
+from morphable import Head, Performance
 from morphable.editing import sampled
-from renderers import Camera
+from renderers import Camera, linear_to_srgb, srgb_to_linear
 
 AROUND = 1.0
 """What of the picture is kept around the head, in its height."""
@@ -31,6 +35,12 @@ FEWEST = 8
 """Frames from which an avatar can be learned."""
 MOST = 600
 """Frames: of longer clips, every second, third, ..."""
+PHOTO_SIZE = 2
+"""Size of a photo's part that is kept over that of a video's frames."""
+HEAD_SHARE = 0.4
+"""Of that size, the head's height at most: each pixel becomes a Gaussian."""
+FRINGE = 0.05
+"""Of the head's breadth: how far from the person the background begins."""
 BATCH = 64
 """Frames posed at once."""
 
@@ -64,9 +74,7 @@ def train(
     Raises:
         Face3DError: it is no video, shows no such face, or too little of one.
     """
-    if preset not in PRESETS:
-        raise Face3DError(f"A preset is {' or '.join(PRESETS)}, not {preset!r}.")
-    chosen, folder = PRESETS[preset], Path(folder)
+    chosen, folder = _preset(preset), Path(folder)
     capture = _kept_capture(Path(clip), folder, chosen, head, face, progress)
     first_held = round((1 - holdout) * len(capture))
     if first_held < FEWEST:
@@ -80,6 +88,78 @@ def train(
     found = report(avatar, capture, held_out, folder)
     shutil.rmtree(checkpoints)
     return avatar, found
+
+
+def from_photo(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    preset: str = "cpu",
+    head: Head | None = None,
+    face: int = 0,
+    progress: Progress | None = None,
+) -> tuple[GaussianAvatar, dict]:
+    """Make an avatar of a person in a photo: its pixels on the head, what it does not show guessed.
+
+    Args:
+        folder: the avatar's; docs/avatars.md describes what is in it.
+        preset: name of avatars.gaussian.PRESETS; photos are kept twice as large as frames.
+        head: the person's; reconstructed from the photo if not given.
+        face: which one in the photo, most prominent first.
+        progress: told of a stage's name, and of how many thousandths it is done.
+
+    Returns:
+        The avatar, and its report.
+
+    Raises:
+        Face3DError: it is no photo, or shows no such face.
+    """
+    chosen, folder = _preset(preset), Path(folder)
+
+    def stages(stage: str, fraction: float) -> None:
+        if progress:
+            progress(stage, round(1000 * fraction), 1000)
+
+    posed = posed_photo(load_photo(path), head=head, face=face, progress=stages)
+    stages("lifting the photo", 0.0)
+    capture = photographed(posed, PHOTO_SIZE * chosen.size)
+    avatar = lifted(capture)
+    avatar.provenance = {"made by": f"face3d {__version__}", "from": Path(path).name, "preset": preset}
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / "capture", ignore_errors=True)
+    capture.save(folder / "capture")
+    avatar.save(folder)
+    found = report(avatar, capture, np.zeros(0, int), folder)
+    stages("lifting the photo", 1.0)
+    return avatar, found
+
+
+def photographed(posed: PosedPhoto, size: int) -> Capture:
+    """A photo as a capture of one frame, cut to the head and what is near it.
+
+    Args:
+        size: pixels of the frame's longer side at most.
+    """
+    vertices = posed.head.posed(posed.head.layout, posed.weights)
+    camera, (x0, y0, x1, y1) = _framed(posed.camera, vertices[None], size)
+    tall = float(np.ptp(camera.project(vertices)[:, 1].numpy()))
+    camera = camera.scaled(min(1.0, HEAD_SHARE * size / tall))
+    height, width = camera.resolution
+    frame = cv2.resize(posed.pixels[y0:y1, x0:x1], (width, height), interpolation=cv2.INTER_AREA)
+    shape = silhouette(posed.head, vertices, camera)
+    matte = person_matte(frame, shape.head, shape.chin, shape.breadth).astype(np.float32)
+    linear = srgb_to_linear(torch.as_tensor(frame).float() / 255).numpy()
+    behind, _ = with_fringe(linear, matte, max(1, round(FRINGE * shape.breadth)))
+    background = (linear_to_srgb(torch.as_tensor(behind).clamp(0, 1)) * 255 + 0.5).to(torch.uint8).numpy()
+    mask = (matte * 255 + 0.5).astype(np.uint8)
+    still = Performance.of(np.zeros(1), posed.weights[None])
+    return Capture(frame[None], mask[None], background, camera, posed.head, still)
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise Face3DError(f"A preset is {' or '.join(PRESETS)}, not {name!r}.")
+    return PRESETS[name]
 
 
 def _kept_capture(
@@ -149,7 +229,7 @@ def captured(
     posed = MeshPerformer(tracked.head, 64).posed
     times = performance.times
     vertices = torch.cat([posed(sampled(performance, times[i : i + BATCH])) for i in range(0, len(times), BATCH)])
-    camera, (x0, y0, x1, y1) = _framed(tracked, vertices, size)
+    camera, (x0, y0, x1, y1) = _framed(tracked.camera, vertices, size)
     height, width = camera.resolution
 
     frames = np.empty((len(shown), height, width, 3), np.uint8)
@@ -173,13 +253,15 @@ def captured(
     return Capture(frames, masks, still_background(frames, masks), camera, tracked.head, performance)
 
 
-def _framed(tracked: Tracked, vertices: torch.Tensor, size: int) -> tuple[Camera, tuple[int, int, int, int]]:
-    """The camera of the part of the picture that is kept, and that part's edges in the video."""
-    rows, columns = tracked.camera.resolution
-    points = torch.stack([tracked.camera.project(each) for each in vertices])
+def _framed(
+    whole: Camera, vertices: Float[torch.Tensor, "frame vertex 3"], size: int
+) -> tuple[Camera, tuple[int, int, int, int]]:
+    """The camera of the part of the picture that is kept, and that part's edges in the picture."""
+    rows, columns = whole.resolution
+    points = torch.stack([whole.project(each) for each in vertices])
     low, high = points.amin((0, 1)), points.amax((0, 1))
     margin = AROUND * float((points.amax(1) - points.amin(1))[:, 1].max())
     x0, y0 = (max(0, int(edge - margin)) for edge in low.tolist())
     x1, y1 = (min(int(edge + margin) + 1, side) for edge, side in zip(high.tolist(), (columns, rows), strict=True))
-    near = tracked.camera.cropped(x0, y0, y1 - y0, x1 - x0)
+    near = whole.cropped(x0, y0, y1 - y0, x1 - x0)
     return near.scaled(min(1.0, size / max(y1 - y0, x1 - x0))), (x0, y0, x1, y1)

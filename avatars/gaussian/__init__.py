@@ -7,8 +7,20 @@
 from avatars.gaussian.avatar import GaussianAvatar
 from avatars.gaussian.evaluation import report
 from avatars.gaussian.exporting import splats
+from avatars.gaussian.lifting import lifted
 from avatars.gaussian.performer import View, frames
 from avatars.gaussian.training import PRESETS, Preset, trained
 from avatars.gaussian.web import save_page
 
-__all__ = ["PRESETS", "GaussianAvatar", "Preset", "View", "frames", "report", "save_page", "splats", "trained"]
+__all__ = [
+    "PRESETS",
+    "GaussianAvatar",
+    "Preset",
+    "View",
+    "frames",
+    "lifted",
+    "report",
+    "save_page",
+    "splats",
+    "trained",
+]

@@ -72,10 +72,10 @@ class Surface:
         sheet = torch.zeros(len(cloth.vertices), skin.shape[1] + 1)
         sheet[:, NECK], sheet[:, -1] = cloth.clinging, 1 - cloth.clinging
         self.skinning = torch.cat([torch.nn.functional.pad(skin, (0, 1)), sheet])
-        opaque = torch.ones(len(layout.triangles), dtype=torch.bool)
+        self.opaque = torch.ones(len(layout.triangles), dtype=torch.bool)
         if LASHES in layout.parts:
-            opaque[layout.parts[LASHES].triangles] = False
-        own = torch.as_tensor(np.asarray(layout.triangles)).long()[opaque]
+            self.opaque[layout.parts[LASHES].triangles] = False
+        own = torch.as_tensor(np.asarray(layout.triangles)).long()[self.opaque]
         self.triangles = torch.cat([own, cloth.triangles.long() + len(head.neutral)])
         self.head_triangles = len(own)
 

@@ -109,7 +109,7 @@ def _person(
 ) -> Float[Tensor, " point"]:
     """Largest opacity of the person at points of the world, over the clip; beyond the image, that at its edge."""
     most = torch.as_tensor(capture.masks[learned].max(0)).float() / 255
-    return _sampled(most[..., None], capture.camera.project(points))[:, 0]
+    return sampled(most[..., None], capture.camera.project(points))[:, 0]
 
 
 def _colours(
@@ -120,15 +120,13 @@ def _colours(
     for index in learned[np.linspace(0, len(learned) - 1, min(LOOKS, len(learned))).round().astype(int)]:
         means, _ = avatar.shaped(avatar.moment(capture.performance, int(index)))
         layer = np.concatenate([capture.frames[index], capture.masks[index][..., None]], -1)
-        seen = _sampled(torch.as_tensor(layer).float() / 255, capture.camera.project(means))
+        seen = sampled(torch.as_tensor(layer).float() / 255, capture.camera.project(means))
         total += seen[:, :3] * seen[:, 3:]
         weight += seen[:, 3:]
     return total / weight
 
 
-def _sampled(
-    image: Float[Tensor, "height width channel"], points: Float[Tensor, "point 2"]
-) -> Float[Tensor, "point c"]:
+def sampled(image: Float[Tensor, "height width channel"], points: Float[Tensor, "point 2"]) -> Float[Tensor, "point c"]:
     """Bilinear, held at the edges."""
     height, width = image.shape[:2]
     grid = 2 * points / torch.tensor([width, height]) - 1

@@ -1,5 +1,6 @@
 """`face3d avatar`: what it writes, what it says, and how it fails."""
 
+import json
 from pathlib import Path
 
 import av
@@ -7,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 import morphable
-from avatars.capture import Capture
+from avatars.capture import Capture, silhouette
+from avatars.gaussian import GaussianAvatar
 from avatars.gaussian.start import started
 from avatars.media import write_video
+from avatars.mesh_performer import MeshPerformer
+from avatars.painting import studio_lights
+from avatars.portrait import PosedPhoto
 from face3d.cli import app
 from morphable import ARKIT_NAMES, Head, Performance
 from renderers import Camera
@@ -34,6 +40,54 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("avatars") / "ada.avatar"
     started(Capture(pictures, masks, pictures[0], camera, head, performance), np.arange(2)).save(path)
     return path
+
+
+@pytest.fixture
+def portrait(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A photo whose head is known, in place of what perception measures."""
+    head = GaussianAvatar.load(folder).head
+    camera = Camera.looking_at((0.0, 0.0, 0.75), (0, -0.02, 0), (0, 1, 0), 0.6, (120, 100))
+    pixels = MeshPerformer(head, 128).draw(Performance.of(np.zeros(1), np.zeros((1, 52))), camera, studio_lights())
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "me.png")
+    posed = PosedPhoto(np.ascontiguousarray(pixels[..., :3]), head, camera, np.zeros(52, np.float32))
+    monkeypatch.setattr("face3d.avatar.posed_photo", lambda *_, **__: posed)
+    return tmp_path / "me.png"
+
+
+def test_a_photo_is_lifted(portrait: Path, motion: Path, tmp_path: Path) -> None:
+    output = tmp_path / "me.avatar"
+    done = run("train", portrait, "-o", output)
+    assert done.exit_code == 0, done.output
+    made = GaussianAvatar.load(output)
+    assert done.output.splitlines() == [f"Avatar: {output} ({len(made.gaussians)} Gaussians from a photo)"]
+    assert made.provenance["from"] == "me.png"
+    assert len(Capture.load(output / "capture")) == 1
+    assert json.loads((output / "report.json").read_text())["frames"] == 1
+    assert run("render", output, motion, "-o", tmp_path / "out.mp4").exit_code == 0
+    refused = run("train", portrait, "-o", tmp_path / "other.avatar", "--holdout", 0.2)
+    assert refused.exit_code == 1
+    assert "no end to hold out" in refused.output
+    assert not (tmp_path / "other.avatar").exists()
+
+
+@pytest.mark.slow
+def test_a_real_photo_is_lifted(astronaut: np.ndarray, tmp_path: Path) -> None:
+    Image.fromarray(astronaut).save(tmp_path / "me.png")
+    done = run("train", tmp_path / "me.png", "-o", tmp_path / "me.avatar")
+    assert done.exit_code == 0, done.output
+    made, capture = GaussianAvatar.load(tmp_path / "me.avatar"), Capture.load(tmp_path / "me.avatar" / "capture")
+    with torch.no_grad():
+        drawn = made.splatted(made.moment(capture.performance), capture.camera)
+    face = torch.as_tensor(
+        silhouette(
+            capture.head,
+            made.surface.vertices(made.moment(capture.performance))[: len(capture.head.neutral)],
+            capture.camera,
+        ).head
+    )
+    error = (drawn.image - torch.as_tensor(capture.frames[0]) / 255)[face & (drawn.alpha > 0.9)]
+    assert -10 * float(error.square().mean().log10()) > 22
+    assert float((drawn.alpha[face] > 0.9).float().mean()) > 0.97
 
 
 @pytest.fixture
@@ -80,6 +134,9 @@ def test_a_page_is_exported(folder: Path, motion: Path, tmp_path: Path) -> None:
     [
         (("train", "gone.mp4", "-o", "new.avatar"), "no video at gone.mp4"),
         (("train", "talk.csv", "-o", "new.avatar"), "no video that can be read"),
+        (("train", "gone.jpg", "-o", "new.avatar"), "gone.jpg"),
+        (("train", "false.jpg", "-o", "new.avatar"), "false.jpg"),
+        (("train", "grey.png", "-o", "new.avatar"), "No face found"),
         (("train", "grey.mp4", "-o", "new.avatar"), "No face was found"),
         (("train", "grey.mp4", "-o", "new.avatar", "--preset", "tpu"), "cpu or gpu"),
         (("train", "grey.mp4", "-o", "talk.csv"), "is a file"),
@@ -97,6 +154,8 @@ def test_what_cannot_be_done_is_one_sentence(
 ) -> None:
     (tmp_path / "ada.avatar").symlink_to(folder)
     write_video(tmp_path / "grey.mp4", [np.full((64, 64, 3), 120, np.uint8)] * 3, 25.0)
+    Image.fromarray(np.full((64, 64, 3), 120, np.uint8)).save(tmp_path / "grey.png")
+    (tmp_path / "false.jpg").write_text("no photo")
     Performance.of(np.zeros(0), np.zeros((0, 52))).save(tmp_path / "empty.json")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
