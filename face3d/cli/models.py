@@ -28,7 +28,8 @@ def list_models() -> None:
 def add_model(
     path: Annotated[Path, typer.Argument(help="The file, or ICT-FaceKit's folder.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(help="What to call it: flame, basel or ict if not given.", show_default=False)
+        str | None,
+        typer.Option(help="What to call it, or the FLAME it goes with: flame, basel or ict.", show_default=False),
     ] = None,
 ) -> None:
     """Add your own copy of FLAME, Basel or ICT-FaceKit, or what goes with FLAME: landmarks, masks, texture, networks.

