@@ -37,7 +37,7 @@ MOST = 600
 """Frames: of longer clips, every second, third, ..."""
 PHOTO_SIZE = 2
 """Size of a photo's part that is kept over that of a video's frames."""
-HEAD_SHARE = 0.4
+HEAD_SHARE = 0.6
 """Of that size, the head's height at most: each pixel becomes a Gaussian."""
 FRINGE = 0.05
 """Of the head's breadth: how far from the person the background begins."""

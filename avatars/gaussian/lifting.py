@@ -66,6 +66,8 @@ BLENDED = 6
 """Triangles whose mean an unseen one takes."""
 MIRRORING = 0.01
 """Metres by which the other side of the head counts as farther away."""
+SUNK = 0.004
+"""Metres that unseen hair lies below the seen, as its Gaussians are wide."""
 FILLING = 2.0
 """Deviations of a triangle's Gaussian over those of the triangle itself."""
 STEEPEST = 4.0
@@ -266,7 +268,7 @@ def _unseen(
     dark = inner & untold
     colours[dark] = linear_to_srgb((gain * SHADE * srgb_to_linear(own[dark])).clamp(0, 1))
 
-    lift = hair[surface.triangles].mean(1)
+    lift = (hair[surface.triangles].mean(1) - SUNK).clamp(min=0)
     places = frames.centre + lift[:, None] * frames.rotation[..., 1]
     features = torch.cat([places, SIDEDNESS * frames.rotation[..., 1]], 1)
     mirrored = features * torch.tensor([-1.0, 1, 1, -1, 1, 1])
