@@ -32,8 +32,8 @@ ITERATIONS = 3
 SHARE = 0.1
 """How much landmarks and outlines count of what they say of an identity: the belief in it has been told already."""
 SETTLED_SIGMA = 0.002
-"""How far, in logarithm, they and shading may move the size, which they know from perspective alone and tell poorly, and
-the distance of the eyeballs, which they do not see."""
+"""How far, in logarithm, they and shading may move the size, which they know from perspective alone and tell poorly,
+and the distance of the eyeballs, which they do not see."""
 SHADED_ITERATIONS = 2
 SHADED_FACING = 0.25
 """Least cosine between a surface and the direction to the camera at which its shading counts."""
