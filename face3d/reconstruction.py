@@ -234,7 +234,7 @@ def _told_by_eyes(subjects: Sequence[Subject], states: Sequence[State], belief: 
             continue
         balls = (joints @ state.rotation.mT + state.translation).numpy()
         focal = float(state.log_focal.exp())
-        red.append(srgb_to_linear(torch.tensor(subject.photo.pixels[..., 0] / 255)).numpy())
+        red.append(subject.photo.pixels[..., 0].astype(float))
         seen.append(eyes(subject.observation.landmarks, balls, radius, focal, subject.principal.numpy()))
         distances.append(float(np.linalg.norm(balls.mean(0))))
     irises = measured(red, seen)

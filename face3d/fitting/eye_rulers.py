@@ -35,7 +35,7 @@ PUPILS_SIGMA, PUPILS_PHOTO_SIGMA = 0.008, 0.018
 photo's own."""
 RADIUS = 32
 """Pixels to the expected radius of an iris in the patch where it is looked for."""
-RATIOS = np.geomspace(0.78, 1.28, 50)
+RATIOS = np.geomspace(0.75, 1.33, 58)
 """Radii that are tried, relative to the expected one; the first or the last is no maximum, and tells nothing."""
 SHIFT = (0.3, 0.2)
 """How far, in radii, the centre is looked for along the eye and across it."""
@@ -105,8 +105,7 @@ def measured(
     """Logarithm of the irises' diameter over IRIS_DIAMETER, and its standard deviation; None where none is to be seen.
 
     Args:
-        photo: of each photo the channel in which irises are darkest against the white, which is red; linear, as what
-            blurs an edge mixes light.
+        photo: of each photo the channel in which irises are darkest against the white, which is red.
         seen: each photo's eyes.
     """
     votes, photos = np.zeros(len(RATIOS)), 0
