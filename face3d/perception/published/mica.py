@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
+import roma
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -68,13 +69,10 @@ def aligned_crop(
     image: UInt8[np.ndarray, "height width 3"], points: Float[np.ndarray, "5 2"]
 ) -> UInt8[np.ndarray, "112 112 3"]:
     """The face as ArcFace sees it: rotated, scaled and shifted so that the points come as near as they can to
-    FIVE_POINTS; black beyond the image. As complex numbers, that is a line fitted by least squares."""
-    there = FIVE_POINTS[:, 0] + 1j * FIVE_POINTS[:, 1]
-    here = (points[:, 0] - 0.5) + 1j * (points[:, 1] - 0.5)
-    away = here - here.mean()
-    turn = np.vdot(away, there - there.mean()) / np.vdot(away, away).real
-    shift = there.mean() - turn * here.mean()
-    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    FIVE_POINTS; black beyond the image."""
+    here, there = torch.from_numpy(points.astype(np.float64) - 0.5), torch.from_numpy(FIVE_POINTS)
+    rotation, shift, scale = roma.rigid_points_registration(here, there, compute_scaling=True)
+    matrix = torch.cat([scale * rotation, shift[:, None]], 1).numpy()
     return cv2.warpAffine(image, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR).astype(np.uint8)
 
 
