@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from avatars.capture import Capture, still_background
-from avatars.gaussian import PRESETS, Preset, report, trained
+from avatars.gaussian import PRESETS, Preset, trained
 from avatars.mesh_performer import MeshPerformer
+from avatars.neural.evaluation import report
 from avatars.painting import studio_lights
 from face3d.avatar import train
 from morphable import Head, Performance

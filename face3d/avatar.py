@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 
 from avatars.capture import Capture, silhouette, still_background
-from avatars.gaussian import PRESETS, GaussianAvatar, Preset, lifted, report, trained
+from avatars.gaussian import PRESETS, GaussianAvatar, Preset, lifted, trained
 from avatars.mesh_performer import MeshPerformer
+from avatars.neural.evaluation import report
 from avatars.portrait import PosedPhoto
 from avatars.portrait.matte import person_matte, with_fringe
 from face3d import __version__

@@ -8,7 +8,7 @@ import torch
 
 from avatars.export.splats import Splats
 from avatars.gaussian.avatar import GaussianAvatar
-from avatars.gaussian.driving import Moment
+from avatars.neural.driving import Moment
 from morphable import Performance
 from morphable.skinning import rotation_matrices
 

@@ -20,8 +20,9 @@ from torch import Tensor
 from avatars.capture import Capture
 from avatars.export.surface import TEXTURES
 from avatars.gaussian.avatar import GaussianAvatar, Gaussians
-from avatars.gaussian.driving import Frames, Moment, Surface
-from avatars.gaussian.start import ZEROTH, sampled, started
+from avatars.gaussian.start import ZEROTH, started
+from avatars.neural.cloth import sampled
+from avatars.neural.driving import Frames, Moment, Surface
 from morphable import catalogue
 from renderers import linear_to_srgb, rasterize, srgb_to_linear
 

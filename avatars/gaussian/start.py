@@ -8,21 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avatars.capture import Capture
-from avatars.gaussian.avatar import EXPRESSIONS, GaussianAvatar, Gaussians, Habits
-from avatars.gaussian.driving import Cloth
-from morphable.playing import NECK
-from renderers import Camera
+from avatars.gaussian.avatar import GaussianAvatar, Gaussians
+from avatars.neural.cloth import cloth_below, sampled
+from avatars.neural.habits import Habits
 
-MOODS = 4
-"""Directions among expressions in which Gaussians are corrected."""
-LEAST_MOOD = 0.05
-"""Deviation below which a direction is noise."""
-SPACING = 0.006
-"""Metres between points of the cloth."""
-ROUNDNESS = 1.2
-"""How far the sheet bends back, per metre: depth over squared distance from the middle."""
-CLING = 0.05
-"""Metres from the neck at which cloth follows it by 1/e."""
 LOOKS = 8
 """Frames from which first colours are taken."""
 ZEROTH = 0.28209479
@@ -33,8 +22,8 @@ OPACITY, FLATNESS, WIDTH = 0.8, 0.15, 0.45
 
 def started(capture: Capture, learned: Int[np.ndarray, " some"]) -> GaussianAvatar:
     """An avatar in which nothing was learned yet; only frames to learn from are looked at."""
-    cloth = _cloth(capture, learned)
-    habits = Habits(*_moods(capture.performance.weights[learned]), torch.zeros(7, 6), torch.zeros(6, 6))
+    cloth = cloth_below(capture, learned)
+    habits = Habits.of(capture.performance.weights[learned])
     empty = GaussianAvatar(
         capture.head, cloth, _plain(0, len(habits.moods)), habits, capture.camera, capture.background, {}
     )
@@ -56,62 +45,6 @@ def _plain(count: int, moods: int) -> Gaussians:
     )
 
 
-def _moods(weights: Float[np.ndarray, "frame 52"]) -> tuple[Float[Tensor, " 52"], Float[Tensor, "mood 52"]]:
-    """Mean, and principal directions over their deviations."""
-    mean = weights.mean(0)
-    _, strengths, directions = np.linalg.svd(weights - mean, full_matrices=False)
-    deviations = strengths / np.sqrt(len(weights))
-    kept = np.flatnonzero(deviations > LEAST_MOOD)[:MOODS]
-    moods = directions[kept] / deviations[kept, None]
-    return torch.as_tensor(mean).float(), torch.as_tensor(moods).float().reshape(-1, EXPRESSIONS)
-
-
-def _cloth(capture: Capture, learned: Int[np.ndarray, " some"]) -> Cloth:
-    """A sheet at the neck's depth wherever the person is seen below the chin, bent back to the sides."""
-    head, camera = capture.head, capture.camera
-    neck = torch.as_tensor(head.joints[NECK])
-    skull = torch.as_tensor(np.asarray(head.layout.skinning_weights)[:, NECK] < 0.5)
-    chin = float(torch.as_tensor(head.neutral)[skull][:, 1].min())
-    corners = _on_plane(camera, float(neck[2]))
-    low, high = corners.amin(0), corners.amax(0)
-    high[1] = min(float(high[1]), chin)
-    margin = 8 * SPACING
-    columns = max(2, int((high[0] - low[0] + 2 * margin) / SPACING))
-    rows = max(2, int((high[1] - low[1] + margin) / SPACING))
-    x = low[0] - margin + SPACING * torch.arange(columns)
-    y = high[1] - SPACING * torch.arange(rows)
-    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-    depth = neck[2] - ROUNDNESS * (grid_x - neck[0]).square()
-    vertices = torch.stack([grid_x, grid_y, depth], -1).reshape(-1, 3)
-    index = torch.arange(rows * columns).view(rows, columns)
-    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-    quads = torch.stack([torch.stack([a, c, b], -1), torch.stack([b, c, d], -1)], -2)
-    seen = _person(capture, learned, vertices).view(rows, columns) > 0.5
-    kept = seen[:-1, :-1] | seen[:-1, 1:] | seen[1:, :-1] | seen[1:, 1:]
-    triangles = quads[kept].reshape(-1, 3)
-    rim = (vertices[:, :2] - neck[:2]).norm(dim=-1) - 0.5 * float(np.ptp(head.neutral[:, 0])) * 0.6
-    below = (vertices[:, 1] - neck[1]).clamp(max=0).abs()
-    clinging = torch.exp(-(rim.clamp(min=0) + below) / CLING)
-    used, triangles = torch.unique(triangles, return_inverse=True)
-    return Cloth(vertices[used], triangles, clinging[used])
-
-
-def _on_plane(camera: Camera, z: float) -> Float[Tensor, "4 3"]:
-    """Where the corners of the image are seen on the plane of that z."""
-    height, width = camera.resolution
-    pixels = torch.tensor([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
-    rays = torch.nn.functional.pad((pixels - camera.principal) / camera.focal, (0, 1), value=1.0) @ camera.rotation
-    return camera.position + rays * ((z - camera.position[2]) / rays[:, 2:])
-
-
-def _person(
-    capture: Capture, learned: Int[np.ndarray, " some"], points: Float[Tensor, "point 3"]
-) -> Float[Tensor, " point"]:
-    """Largest opacity of the person at points of the world, over the clip; beyond the image, that at its edge."""
-    most = torch.as_tensor(capture.masks[learned].max(0)).float() / 255
-    return sampled(most[..., None], capture.camera.project(points))[:, 0]
-
-
 def _colours(
     avatar: GaussianAvatar, capture: Capture, learned: Int[np.ndarray, " some"]
 ) -> Float[Tensor, "gaussian 3"]:
@@ -124,13 +57,3 @@ def _colours(
         total += seen[:, :3] * seen[:, 3:]
         weight += seen[:, 3:]
     return total / weight
-
-
-def sampled(image: Float[Tensor, "height width channel"], points: Float[Tensor, "point 2"]) -> Float[Tensor, "point c"]:
-    """Bilinear, held at the edges."""
-    height, width = image.shape[:2]
-    grid = 2 * points / torch.tensor([width, height]) - 1
-    found = torch.nn.functional.grid_sample(
-        image.permute(2, 0, 1)[None], grid[None, None], padding_mode="border", align_corners=False
-    )
-    return found[0, :, 0].T

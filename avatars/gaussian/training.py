@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +13,13 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatars.capture import Capture
-from avatars.gaussian import checkpoints
-from avatars.gaussian.avatar import EXPRESSIONS, GaussianAvatar, Gaussians, flat_groups
-from avatars.gaussian.driving import Moment
-from avatars.gaussian.losses import structural_similarity
+from avatars.gaussian.avatar import GaussianAvatar, Gaussians
 from avatars.gaussian.start import started
+from avatars.neural.driving import Moment
+from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES
+from avatars.neural.learning import Progress, frames_to_learn, learn
+from avatars.neural.similarity import structural_similarity
+from avatars.neural.storage import flat_groups
 from renderers import splat
 
 
@@ -51,13 +52,8 @@ RATES = {
 """Step sizes of Adam at the start, in each tensor's unit."""
 HARMONICS = 0.1
 """Gradient of colours' higher orders over that of the first, as they rest on few directions."""
-HABIT_RATES = {"pose": 2e-4, "torso": 2e-3}
 LAST_RATE = 0.05
 """Step sizes at the end over those at the start."""
-DEVIATIONS = torch.tensor([0.02] * 3 + [0.002] * 3 + [0.03] * 3 + [0.01] * 3 + [0.1] * EXPRESSIONS)
-"""By how much tracking may be off in a frame: rotation, translation, those of the torso, weights; radians, metres."""
-FRAME_RATE = 0.15
-"""Step size of those, in deviations."""
 SIMILARITY, MASK = 0.2, 0.1
 """Weights of structural dissimilarity against absolute difference, and of the difference in opacity."""
 LEASH, LARGEST = 4.0, 1.0
@@ -76,10 +72,6 @@ LEAST_SEEN = 0.02
 """How much the pictures said of a Gaussian's colour, over what they say of one in ten or less, for it to be kept."""
 SIDEDNESS = 0.1
 """Metres that count as far as a normal turned by a radian, when what is nearest is looked for."""
-SAVE_EVERY, LOOK_EVERY = 500, 200
-"""Steps between checkpoints, and between looks at frames that are held out."""
-Progress = Callable[[int, int, float], None]
-"""Told of steps done, of how many, and the PSNR of held-out frames (nan: none were looked at yet)."""
 
 
 def trained(
@@ -97,21 +89,8 @@ def trained(
     Raises:
         ValueError: nothing is left to learn from.
     """
-    learned = np.setdiff1d(np.arange(len(capture)), held_out)
-    if not len(learned):
-        raise ValueError("no frame is left to learn from; hold out fewer")
-    training = Training(capture, learned, preset)
-    training.restore(checkpoints.newest(folder))
-    looked = held_out[:: max(1, len(held_out) // 4)]
-    quality = float("nan")
-    while training.step < preset.steps:
-        training.advance()
-        if training.step % LOOK_EVERY == 0 and len(looked):
-            quality = float(np.mean([peak_signal(training.avatar, capture, int(index)) for index in looked]))
-        if training.step % SAVE_EVERY == 0:
-            checkpoints.write(folder, training.step, training.state())
-        if progress:
-            progress(training.step, preset.steps, quality)
+    training = Training(capture, frames_to_learn(capture, held_out), preset)
+    learn(training, folder, preset.steps, held_out, progress)
     return training.finished()
 
 
@@ -135,7 +114,7 @@ class Training:
         index = int(np.random.default_rng([0, turn]).permutation(self.learned)[place])
         self._set_rates()
         change = self.frames(torch.tensor([index]))[0] * DEVIATIONS
-        moment = self._moment(index, change)
+        moment = self.avatar.moment(self.capture.performance, index).changed(change)
         camera = self.capture.camera
         means, axes, opacities, colours = self.avatar.placed(moment, camera)
         means.retain_grad()
@@ -226,16 +205,6 @@ class Training:
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
             group["lr"] = rate * share
 
-    def _moment(self, index: int, change: Float[Tensor, " change"]) -> Moment:
-        """A frame as tracked, changed by `change`, of which DEVIATIONS tells the order."""
-        moment = self.avatar.moment(self.capture.performance, index)
-        return Moment(
-            (moment.weights + change[12:]).clamp(0, 1),
-            moment.head + change[:3],
-            moment.place + change[3:6],
-            moment.torso + change[6:12],
-        )
-
     def _loss(
         self, picture: Float[Tensor, "height width 3"], alpha: Float[Tensor, "height width"], index: int
     ) -> Float[Tensor, ""]:
@@ -286,15 +255,6 @@ class Training:
         _split(self.avatar.gaussians, halves, torch.where(after, 1.0, -1.0))
         self.noticed = torch.zeros(2, len(chosen))
         self.seen = self.seen[chosen]
-
-
-def peak_signal(avatar: GaussianAvatar, capture: Capture, index: int) -> float:
-    """PSNR of a whole frame, from tracking only, dB."""
-    with torch.no_grad():
-        drawn = avatar.splatted(avatar.moment(capture.performance, index), capture.camera)
-        picture = drawn.over(torch.as_tensor(avatar.background).float() / 255)
-        truth = torch.as_tensor(capture.frames[index]).float() / 255
-        return float(-10 * (picture - truth).square().mean().log10())
 
 
 def _split(own: Gaussians, halves: Tensor, way: Float[Tensor, " gaussian"]) -> None:

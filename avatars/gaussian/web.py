@@ -23,7 +23,7 @@ from torch import Tensor
 from avatars.capture import described_camera
 from avatars.export.staging import staging
 from avatars.gaussian.avatar import GaussianAvatar
-from avatars.gaussian.driving import Moment
+from avatars.neural.driving import Moment
 from morphable import Performance
 from morphable.editing import resampled, video_rate
 from morphable.playing import HEAD

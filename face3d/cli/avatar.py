@@ -96,8 +96,9 @@ def render(
     """Let an avatar play a performance to a video, with sound."""
     with one_sentence_errors(ValueError), StageLines() as stages:
         stages("loading", 0.0)
-        from avatars.gaussian import GaussianAvatar, View, frames
+        from avatars.gaussian import GaussianAvatar
         from avatars.media import write_video
+        from avatars.neural.performer import View, frames
         from morphable import Performance
         from morphable.editing import frame_times, video_rate
 

@@ -19,13 +19,15 @@ from safetensors.numpy import load as read_tensors
 import morphable
 from avatars.capture import Capture, still_background
 from avatars.export.splats import Splats
-from avatars.gaussian import GaussianAvatar, Preset, View, frames, report, save_page, splats, trained
-from avatars.gaussian import checkpoints as stored
-from avatars.gaussian.driving import Moment
-from avatars.gaussian.losses import structural_similarity
+from avatars.gaussian import GaussianAvatar, Preset, save_page, splats, trained
 from avatars.gaussian.start import started
 from avatars.gaussian.training import Training
 from avatars.mesh_performer import MeshPerformer
+from avatars.neural import checkpoints as stored
+from avatars.neural.driving import Moment
+from avatars.neural.evaluation import report
+from avatars.neural.performer import View, frames
+from avatars.neural.similarity import structural_similarity
 from avatars.painting import studio_lights
 from morphable import ARKIT_NAMES, Head, Performance
 from renderers import Camera, splat
@@ -161,7 +163,7 @@ def test_interrupted_learning_ends_in_the_same_avatar(
     capture: Capture, learned: GaussianAvatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after a checkpoint, with the newest one damaged: it is named, and the one before it is used."""
-    monkeypatch.setattr("avatars.gaussian.training.SAVE_EVERY", 4)
+    monkeypatch.setattr("avatars.neural.learning.SAVE_EVERY", 4)
 
     def killed(done: int, total: int, quality: float) -> None:
         if done == 9:

@@ -12,8 +12,8 @@ import torch
 import morphable
 from avatars.capture import Capture
 from avatars.gaussian import GaussianAvatar, lifted
-from avatars.gaussian.performer import turned
 from avatars.mesh_performer import MeshPerformer
+from avatars.neural.performer import turned
 from avatars.painting import studio_lights
 from morphable import ARKIT_NAMES, Head, Performance
 from renderers import Camera

@@ -1,4 +1,4 @@
-"""A page in headless Chromium, opened as a file, plays an avatar: it draws what `avatars.gaussian.frames` draws."""
+"""A page in headless Chromium, opened as a file, plays an avatar: it draws what `face3d avatar render` draws."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from avatars.capture import Capture
-from avatars.gaussian import GaussianAvatar, frames, save_page
-from avatars.gaussian.performer import turned
+from avatars.gaussian import GaussianAvatar, save_page
 from avatars.gaussian.start import started
+from avatars.neural.performer import frames, turned
 from morphable import ARKIT_NAMES, Head, Performance
 from morphable.playing import HEAD
 from renderers import Camera

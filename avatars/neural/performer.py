@@ -11,8 +11,8 @@ import roma
 import torch
 from jaxtyping import Float, UInt8
 
-from avatars.gaussian.avatar import GaussianAvatar
 from avatars.mesh_performer import MAX_SIZE, in_parallel
+from avatars.neural.avatar import NeuralAvatar
 from morphable import Performance
 from morphable.editing import frame_times, sampled
 from morphable.playing import HEAD
@@ -33,7 +33,7 @@ class View:
     orbit: float = 0.0
     size: int | None = None
 
-    def camera(self, avatar: GaussianAvatar, progress: float) -> Camera:
+    def camera(self, avatar: NeuralAvatar, progress: float) -> Camera:
         """The camera when that much of [0, 1] has passed."""
         own = avatar.camera
         if self.size is not None:
@@ -43,7 +43,7 @@ class View:
         return turned(even, avatar, self.yaw + progress * self.orbit)
 
 
-def turned(camera: Camera, avatar: GaussianAvatar, angle: float) -> Camera:
+def turned(camera: Camera, avatar: NeuralAvatar, angle: float) -> Camera:
     """The camera gone around the head's joint, radians to the person's left."""
     pivot = torch.as_tensor(avatar.head.joints[HEAD])
     turn = roma.rotvec_to_rotmat(torch.tensor([0.0, -angle, 0.0]))
@@ -52,7 +52,7 @@ def turned(camera: Camera, avatar: GaussianAvatar, angle: float) -> Camera:
 
 
 def frames(
-    avatar: GaussianAvatar,
+    avatar: NeuralAvatar,
     performance: Performance,
     rate: float,
     view: View = View(),
@@ -81,7 +81,7 @@ def frames(
     @torch.no_grad()
     def frame(index: int) -> UInt8[np.ndarray, "height width 3"]:
         moment = avatar.moment(sampled(performance, times[index : index + 1]))
-        drawn = avatar.splatted(moment, view.camera(avatar, index / max(len(times) - 1, 1)))
-        return (drawn.over(behind).clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
+        picture = avatar.picture(moment, view.camera(avatar, index / max(len(times) - 1, 1)), behind)
+        return (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
 
     return in_parallel(frame, len(times))

@@ -1,4 +1,4 @@
-"""The surface that Gaussians are bound to: the head's mesh, and cloth below it, posed with gradients."""
+"""The surface that avatars are bound to: the head's mesh, and cloth below it, posed with gradients."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ class Moment(NamedTuple):
     head: Float[Tensor, " 3"]
     place: Float[Tensor, " 3"]
     torso: Float[Tensor, " 6"]
+
+    def changed(self, change: Float[Tensor, " 64"]) -> Moment:
+        """Rotation, translation, those of the torso and weights moved by so much; weights stay in [0, 1]."""
+        return Moment(
+            (self.weights + change[12:]).clamp(0, 1),
+            self.head + change[:3],
+            self.place + change[3:6],
+            self.torso + change[6:12],
+        )
 
     @classmethod
     def rest(cls) -> Moment:

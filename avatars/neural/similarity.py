@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""How alike pictures are."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
 from avatars.capture import Capture, silhouette
-from avatars.gaussian.avatar import GaussianAvatar
-from avatars.gaussian.losses import structural_similarity
+from avatars.neural.avatar import NeuralAvatar
+from avatars.neural.similarity import structural_similarity
 
 HAIR = 0.12
 """Of the head's breadth: how far above the chin the person still counts as head."""
 
 
-def report(avatar: GaussianAvatar, capture: Capture, held_out: Int[np.ndarray, " some"], folder: Path) -> dict:
+def report(avatar: NeuralAvatar, capture: Capture, held_out: Int[np.ndarray, " some"], folder: Path) -> dict:
     """Draw held-out frames from tracking only, write pictures and `report.json` into a folder, and give its content.
 
     For each frame NNNN of the capture: heldout/NNNN_render.png, NNNN_truth.png, and NNNN_mask.png, 255 where the head
@@ -44,7 +44,7 @@ def report(avatar: GaussianAvatar, capture: Capture, held_out: Int[np.ndarray, "
         "frames": len(capture),
         "held_out": held_out.tolist(),
         "size": list(capture.camera.resolution),
-        "gaussians": len(avatar.gaussians),
+        **avatar.size,
         **dict(zip(names, means, strict=True)),
         "per_frame": [dict(zip(names, np.round(row, 4).tolist(), strict=True)) for row in rows],
     } | avatar.provenance
@@ -53,15 +53,22 @@ def report(avatar: GaussianAvatar, capture: Capture, held_out: Int[np.ndarray, "
 
 
 @torch.no_grad()
-def shown(avatar: GaussianAvatar, capture: Capture, index: int) -> UInt8[np.ndarray, "height width 3"]:
+def shown(avatar: NeuralAvatar, capture: Capture, index: int) -> UInt8[np.ndarray, "height width 3"]:
     """A frame of the capture as the avatar draws it, from tracking only."""
-    drawn = avatar.splatted(avatar.moment(capture.performance, index), capture.camera)
-    picture = drawn.over(torch.as_tensor(avatar.background).float() / 255)
+    background = torch.as_tensor(avatar.background).float() / 255
+    picture = avatar.picture(avatar.moment(capture.performance, index), capture.camera, background)
     return (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
 
 
+def peak_signal(avatar: NeuralAvatar, capture: Capture, index: int) -> float:
+    """PSNR of a whole frame, from tracking only, dB."""
+    both = (shown(avatar, capture, index), capture.frames[index])
+    picture, truth = (torch.as_tensor(each).float() / 255 for each in both)
+    return float(-10 * (picture - truth).square().mean().clamp(min=1e-10).log10())
+
+
 @torch.no_grad()
-def head_mask(avatar: GaussianAvatar, capture: Capture, index: int) -> Bool[np.ndarray, "height width"]:
+def head_mask(avatar: NeuralAvatar, capture: Capture, index: int) -> Bool[np.ndarray, "height width"]:
     """Where a frame shows the head."""
     vertices = avatar.surface.vertices(avatar.moment(capture.performance, index))[: len(avatar.head.neutral)]
     shape = silhouette(avatar.head, vertices, capture.camera)

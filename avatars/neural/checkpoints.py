@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from avatars.gaussian.avatar import digest, read_groups
+from avatars.neural.storage import digest, read_groups
 
 KEPT = 3
 """Newest checkpoints that stay."""

@@ -1,0 +1,73 @@
+"""How a person moves, as a clip tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from avatars.neural.driving import Moment
+from morphable import ARKIT_NAMES
+
+EXPRESSIONS = len(ARKIT_NAMES)
+MOODS = 4
+"""Directions among expressions in which avatars are corrected."""
+LEAST_MOOD = 0.05
+"""Deviation below which a direction is noise."""
+FARTHEST_MOOD = 2.5
+"""Deviations of an expression from the clip's mean beyond which corrections grow no more."""
+HABIT_RATES = {"pose": 2e-4, "torso": 2e-3}
+"""Step sizes of Adam at the start, for what is learned of them."""
+DEVIATIONS = torch.tensor([0.02] * 3 + [0.002] * 3 + [0.03] * 3 + [0.01] * 3 + [0.1] * EXPRESSIONS)
+"""By how much tracking may be off in a frame: rotation, translation, those of the torso, weights; radians, metres."""
+FRAME_RATE = 0.15
+"""Step size of those, in deviations."""
+
+
+@dataclass
+class Habits:
+    """What a clip says of how a person moves; all linear.
+
+    Attributes:
+        mean: of the expression weights.
+        moods: directions in which expressions differ, each over its deviation: moods @ (weights - mean) are their
+            coordinates.
+        pose: of (1, rotation, translation) → what tracking lacks of rotation and translation.
+        torso: of (rotation, translation) of the head → rotation and translation of the torso.
+    """
+
+    mean: Float[Tensor, " 52"]
+    moods: Float[Tensor, "mood 52"]
+    pose: Float[Tensor, "7 6"]
+    torso: Float[Tensor, "6 6"]
+
+    @classmethod
+    def of(cls, weights: Float[np.ndarray, "frame 52"]) -> Habits:
+        """Of a clip's expressions; poses as tracked, and a torso that keeps still."""
+        return cls(*_moods(weights), torch.zeros(7, 6), torch.zeros(6, 6))
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def coordinates(self, weights: Float[Tensor, " 52"]) -> Float[Tensor, " mood"]:
+        """Of an expression, among moods."""
+        return (self.moods @ (weights - self.mean)).clamp(-FARTHEST_MOOD, FARTHEST_MOOD)
+
+    def moment(self, weights: Float[Tensor, " 52"], head: Float[Tensor, " 3"], place: Float[Tensor, " 3"]) -> Moment:
+        """What a performance says, as this person does it."""
+        tracked = torch.cat([head, place])
+        corrected = tracked + torch.cat([tracked.new_ones(1), tracked]) @ self.pose
+        return Moment(weights, corrected[:3], corrected[3:], tracked @ self.torso)
+
+
+def _moods(weights: Float[np.ndarray, "frame 52"]) -> tuple[Float[Tensor, " 52"], Float[Tensor, "mood 52"]]:
+    """Mean, and principal directions over their deviations."""
+    mean = weights.mean(0)
+    _, strengths, directions = np.linalg.svd(weights - mean, full_matrices=False)
+    deviations = strengths / np.sqrt(len(weights))
+    kept = np.flatnonzero(deviations > LEAST_MOOD)[:MOODS]
+    moods = directions[kept] / deviations[kept, None]
+    return torch.as_tensor(mean).float(), torch.as_tensor(moods).float().reshape(-1, EXPRESSIONS)
