@@ -54,10 +54,10 @@ def figures() -> Iterator[dict]:
                     "reconstruction": identity,
                 }
                 for name, estimate in estimates.items():
-                    distances, places = _distances(model, estimate, true)
-                    errors[name].append(1000 * float(np.median(distances)))
+                    away, places = distances(model, estimate, true)
+                    errors[name].append(1000 * float(np.median(away)))
                 deviation = found.head.deviation[places]
-                within.append(np.array([(distances < share * deviation).mean() for share in (1, 2)]))
+                within.append(np.array([(away < share * deviation).mean() for share in (1, 2)]))
                 apart = float(np.linalg.norm(found.head.joints[2] - found.head.joints[3]))
                 eyes.append(100 * abs(apart / true.interpupillary - 1))
             unfitted = float(np.mean(errors["unfitted"]))
@@ -68,7 +68,7 @@ def figures() -> Iterator[dict]:
             yield figure(f"interpupillary_error_{count}_photos", float(np.median(eyes)), "%", "limit", 2.5)
 
 
-def _distances(model: MorphableModel, identity: torch.Tensor, true: IctHead) -> tuple[np.ndarray, np.ndarray]:
+def distances(model: MorphableModel, identity: torch.Tensor, true: IctHead) -> tuple[np.ndarray, np.ndarray]:
     """Of the true face's vertices from the estimate, metres, and the estimate's vertices nearest to them."""
     vertices = model.neutral(identity[None])[0].detach()
     landmarks = on_surface(model.landmarks["now7"], vertices, model.triangles).double().numpy()

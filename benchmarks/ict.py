@@ -15,8 +15,9 @@ from torch import Tensor
 import morphable
 from face3d.evaluation.alignment import refined
 from face3d.registration.alignment import Similarity, aligning
+from face3d.synth.occluders import occluder
 from morphable import ARKIT_NAMES, Performance, on_surface
-from renderers import Camera, DirectionalLight, EnvironmentLight, Light, linear_to_srgb, render_mesh
+from renderers import Camera, DirectionalLight, EnvironmentLight, Light, linear_to_srgb, rasterize, render_mesh
 
 DATA = Path(os.environ.get("FACE3D_ICT", Path(__file__).parents[2] / "shared/data/ict_facekit.npz"))
 FACE, NARROW, HEAD = 9409, 6706, 11248
@@ -29,6 +30,8 @@ IRIS = 0.0059
 SKINS = ((0.82, 0.60, 0.48), (0.70, 0.46, 0.35), (0.52, 0.32, 0.22), (0.30, 0.17, 0.11))
 SIZE, FILM = 640, 480
 """Pixels a side of a photo, of a film."""
+COVERED, MOST_TRIES = (0.28, 0.4), 2000
+"""Part of the face that something hides; things tried to find one that does."""
 NECK = np.array([0.0, -0.05, -0.02])
 """About which heads turn in films, metres, in the default head's axes."""
 
@@ -46,8 +49,9 @@ class IctHead:
     """sRGB pixels and the focal length in pixels."""
 
 
-def head(seed: int, yaws: list[float]) -> IctHead:
-    """A random head with a random expression, photographed from each of the directions (radians)."""
+def head(seed: int, yaws: list[float], covered: bool = False) -> IctHead:
+    """A random head with a random expression, photographed from each of the directions (radians); if `covered`, the
+    same photos with a hand or a thing before a third of the face."""
     stored = np.load(DATA)
     random = np.random.default_rng([2026, seed])
     neutral = stored["v"] / 100.0 + np.tensordot(random.normal(size=100), stored["identity"] / 100.0, 1)
@@ -56,7 +60,8 @@ def head(seed: int, yaws: list[float]) -> IctHead:
     colours = _colours(neutral, neutral[stored["lmk68"]], random)
     skin = stored["f"][(stored["f"] < HEAD).all(1)]
     shown = stored["f"][(stored["f"] < 24591).all(1)]
-    photos = [_photo(posed, shown, colours, yaw, random) for yaw in yaws]
+    things = np.random.default_rng([2028, seed]) if covered else None
+    photos = [_photo(posed, shown, colours, yaw, random, things) for yaw in yaws]
     balls = [(neutral[a:b].max(0) + neutral[a:b].min(0)) / 2 for a, b in EYEBALLS]
     landmarks = neutral[stored["lmk68"]][list(NOW7)]
     return IctHead(neutral[:HEAD], skin, landmarks, float(np.linalg.norm(balls[0] - balls[1])), photos)
@@ -152,7 +157,12 @@ def _colours(neutral: np.ndarray, marks: np.ndarray, random: np.random.Generator
 
 
 def _photo(
-    posed: np.ndarray, triangles: np.ndarray, colours: Tensor, yaw: float, random: np.random.Generator
+    posed: np.ndarray,
+    triangles: np.ndarray,
+    colours: Tensor,
+    yaw: float,
+    random: np.random.Generator,
+    things: np.random.Generator | None,
 ) -> tuple[np.ndarray, float]:
     vertices = torch.tensor(posed, dtype=torch.float32)
     distance = random.uniform(0.45, 1.1)
@@ -165,11 +175,14 @@ def _photo(
     away = torch.tensor([0.0, 0.0, distance]) - rotation @ vertices[:FACE].mean(0)
     camera = Camera(torch.full((2,), float(focal)), torch.full((2,), SIZE / 2), rotation, away, (SIZE, SIZE))
     lights = _lights(random)
+    mesh = vertices, torch.tensor(triangles.astype(np.int32)), colours
+    if things is not None:
+        mesh = _covered(*mesh, camera, things)
     picture = render_mesh(
         camera,
-        vertices[None],
-        torch.tensor(triangles.astype(np.int32)),
-        colour=colours,
+        mesh[0][None],
+        mesh[1],
+        colour=mesh[2],
         lights=lights,
         background=float(random.uniform(0.02, 0.5)),
         supersample=2,
@@ -177,6 +190,28 @@ def _photo(
     exposure = 0.5 / float(picture.mean(-1).quantile(0.9))
     noisy = linear_to_srgb((exposure * picture).clamp(0, 1)).numpy() + random.normal(0, 0.01, picture.shape)
     return (255 * noisy.clip(0, 1)).astype(np.uint8), float(focal)
+
+
+def _covered(
+    vertices: Tensor, triangles: Tensor, colours: Tensor, camera: Camera, random: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mesh with something before the camera that hides COVERED of what is seen of the face."""
+    coarse = camera.scaled(0.2)
+    skin = colours[:FACE].median(0).values.numpy()
+    facing = vertices[:NARROW][vertices[:NARROW, 2] > vertices[:NARROW, 2].median()].numpy()
+    alone = _face_pixels(coarse, vertices, triangles)
+    for _ in range(MOST_TRIES):
+        piece = occluder(random, random.choice(facing, 468), camera.position.numpy(), skin)
+        together = torch.cat([vertices, torch.from_numpy(piece.vertices)])
+        both = torch.cat([triangles, torch.from_numpy(piece.triangles.astype(np.int32)) + len(vertices)])
+        if COVERED[0] < 1 - _face_pixels(coarse, together, both) / alone < COVERED[1]:
+            return together, both, torch.cat([colours, torch.from_numpy(piece.colour)])
+    raise RuntimeError(f"no occluder of {MOST_TRIES} hides a third of the face")
+
+
+def _face_pixels(camera: Camera, vertices: Tensor, triangles: Tensor) -> int:
+    first = rasterize(camera.clip(vertices[None]), triangles, camera.resolution).triangle[0]
+    return int(((first >= 0) & (triangles[first.clamp(min=0).long()] < NARROW).all(-1)).sum())
 
 
 def _lights(random: np.random.Generator) -> list[Light]:

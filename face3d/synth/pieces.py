@@ -95,7 +95,7 @@ def tube(
         there = (here + 1) % sides
         joint = [np.stack([last + here, here, last + there], 1), np.stack([last + there, here, there], 1)]
         triangles = np.concatenate([triangles, *joint])
-    return vertices.reshape(-1, 3).astype(np.float32), triangles, normals.reshape(-1, 3).astype(np.float32)
+    return vertices.reshape(-1, 3).astype(np.float32), triangles[:, ::-1], normals.reshape(-1, 3).astype(np.float32)
 
 
 def joined(parts: Sequence[Mesh]) -> Mesh:

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from face3d.cli import app
 from face3d.errors import Face3DError
 from face3d.perception.network import FaceReader
-from face3d.perception.network import training as teaching
 from face3d.perception.network.architecture import EXPRESSIONS, IDENTITIES, LANDMARKS, SIZES, FaceNetwork, Sight, Size
 from face3d.perception.network.crop import Crop
 from face3d.perception.network.examples import (
@@ -29,8 +28,9 @@ from face3d.perception.network.examples import (
 )
 from face3d.perception.network.losses import gaussian, losses, missing_overlap
 from face3d.perception.network.reading import upright
-from face3d.perception.network.training import Preset, train
+from face3d.perception.network.training import PRESETS, Preset, lesson, train
 from face3d.perception.network.weights import load_network, save_network
+from face3d.perception.teaching import learn
 from face3d.synth import CLASSES, synthetic_photo
 from face3d.synth.anatomy import anatomy
 
@@ -206,7 +206,7 @@ def test_network_learns_one_batch(batch: Batch) -> None:
     torch.manual_seed(0)
     network = FaceNetwork(Size(64, 8, 1))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    costs = [teaching._step(network, batch, optimizer, 3e-3) for _ in range(40)]
+    costs = [learn(network, lesson(PRESETS["cpu"], 0), batch, optimizer, 3e-3) for _ in range(40)]
     assert float(costs[-1]["places"]) < 0.4 * float(costs[0]["places"])
     assert float(costs[-1]["classes"]) < 0.7 * float(costs[0]["classes"])
 

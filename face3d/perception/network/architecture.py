@@ -123,7 +123,7 @@ class FaceNetwork(nn.Module):
             log_deviation=log_deviation,
             visible=visible,
             classes=classes,
-            rotation=_rotation(self.pose(pose)),
+            rotation=rotation_of(self.pose(pose)),
             identity=who[:, 0],
             identity_log_deviation=who[:, 1].clamp(-4, 2),
             expression=how[:, 0].sigmoid(),
@@ -147,6 +147,14 @@ class FaceNetwork(nn.Module):
         return landmarks, (own[..., 2] - 3.5).clamp(NARROWEST, WIDEST), own[..., 3]
 
 
+def rotation_of(columns: Float[Tensor, "batch 6"]) -> Float[Tensor, "batch 3 3"]:
+    """Two columns made orthonormal and their cross product (Zhou et al. 2019); zeros give the identity."""
+    a, b = (columns + columns.new_tensor([1.0, 0, 0, 0, 1.0, 0])).unflatten(1, (2, 3)).unbind(1)
+    first = functional.normalize(a, dim=-1)
+    second = functional.normalize(b - (first * b).sum(-1, keepdim=True) * first, dim=-1)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
+
+
 class _Convolution(nn.Sequential):
     def __init__(self, before: int, after: int, stride: int = 1) -> None:
         super().__init__(
@@ -166,11 +174,3 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.norm(self.second(self.first(x))))
-
-
-def _rotation(columns: Float[Tensor, "batch 6"]) -> Float[Tensor, "batch 3 3"]:
-    """Two columns made orthonormal and their cross product (Zhou et al. 2019); zeros give the identity."""
-    a, b = (columns + columns.new_tensor([1.0, 0, 0, 0, 1.0, 0])).unflatten(1, (2, 3)).unbind(1)
-    first = functional.normalize(a, dim=-1)
-    second = functional.normalize(b - (first * b).sum(-1, keepdim=True) * first, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)

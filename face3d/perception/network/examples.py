@@ -106,10 +106,8 @@ class Stream:
     def batches(self, first_step: int) -> Iterator[Batch]:
         """From a step on, as if all before it had been drawn."""
         start, skipped = divmod(first_step, self.steps_per_block)
-        photos = self._rendered(start)
-        number = start
-        while True:
-            block = [next(photos) for _ in range(self.block)]
+        blocks = rendered_blocks(self.seed, self.block, start, self.workers, self.rank, self.world)
+        for number, block in enumerate(blocks, start):
             random = np.random.default_rng([self.seed, number, self.rank, 7])
             order = np.concatenate([random.permutation(self.block) for _ in range(PASSES)])
             for step in range(skipped, self.steps_per_block):
@@ -117,28 +115,34 @@ class Stream:
                 seeds = [[self.seed, number, self.rank, step, k] for k in range(self.batch)]
                 pairs = zip(chosen, seeds, strict=True)
                 yield batched([seen(block[i], np.random.default_rng(s), self.side) for i, s in pairs])
-            number, skipped = number + 1, 0
+            skipped = 0
 
-    def _rendered(self, start: int) -> Iterator[Rendered]:
-        """Photos of this process's blocks, from one on, made ahead of their use by about a block."""
-        groups = self.block // TOGETHER
-        firsts = ((number * self.world + self.rank) * groups for number in itertools.count(start))
-        ahead = max(groups // self.workers, 1) if self.workers else None
-        spawn = "spawn" if self.workers else None
-        while True:
-            chosen = [first + i for first in itertools.islice(firsts, BLOCKS_PLANNED) for i in range(groups)]
-            photos = RenderedPhotos(self.seed, chosen)
-            loader: DataLoader = DataLoader(
-                photos,
-                batch_size=None,
-                num_workers=self.workers,
-                collate_fn=_as_is,
-                prefetch_factor=ahead,
-                multiprocessing_context=spawn,
-                worker_init_fn=_end_with_parent,
-            )
-            for group in loader:
-                yield from group
+
+def rendered_blocks(
+    seed: int, block: int, start: int, workers: int, rank: int = 0, world: int = 1
+) -> Iterator[list[Rendered]]:
+    """A process's share of the seed's photos, `block` at a time, from one block on without end.
+
+    Args:
+        workers: processes that make them about a block ahead of their use; 0 makes them when they are asked for.
+    """
+    groups = block // TOGETHER
+    firsts = ((number * world + rank) * groups for number in itertools.count(start))
+    ahead = max(groups // workers, 1) if workers else None
+    while True:
+        chosen = [first + i for first in itertools.islice(firsts, BLOCKS_PLANNED) for i in range(groups)]
+        loader: DataLoader = DataLoader(
+            RenderedPhotos(seed, chosen),
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=_as_is,
+            prefetch_factor=ahead,
+            multiprocessing_context="spawn" if workers else None,
+            worker_init_fn=_end_with_parent,
+        )
+        photos = iter(loader)
+        for _ in range(BLOCKS_PLANNED):
+            yield [photo for group in itertools.islice(photos, groups) for photo in group]
 
 
 def seen(photo: Rendered, random: np.random.Generator, side: int, jitter: float = 1.0) -> Rendered:

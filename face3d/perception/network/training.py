@@ -1,35 +1,16 @@
-"""Teaching the network on synthetic photos: the same state after any number of interruptions.
+"""How the network that sees faces is taught."""
 
-Everything a step sees follows from the seed and the step's number, so a checkpoint holds no more than the network, its
-running average, the optimizer and that number.
-"""
-
-import copy
-import json
-import math
-import os
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 
-from face3d.errors import Face3DError
 from face3d.perception.network.architecture import SIZES, FaceNetwork
 from face3d.perception.network.examples import Batch, Stream
 from face3d.perception.network.losses import SHARES, losses
 from face3d.perception.network.weights import save_network
-
-STATE, LOG, CURVES, WEIGHTS = "state.pt", "log.jsonl", "curves.png", "perception.safetensors"
-WARM_UP = 300
-"""Steps in which the rate of learning rises."""
-AVERAGED = 0.998
-"""Share of the running average that each step keeps, once there have been many."""
-LARGEST_GRADIENT = 5.0
-"""Norm over all parameters; longer gradients are cut to it."""
+from face3d.perception.teaching import Lesson, Report, teach
 
 
 @dataclass(frozen=True)
@@ -59,154 +40,33 @@ PRESETS = {
     "cpu-small": Preset("small", 30_000, 16, 2e-3, 256, 1, 100),
     "gpu": Preset("large", 60_000, 128, 2e-3, 2048, 14, 1000),
 }
-Report = Callable[[int, int, float], None]
-"""Told of the step, how many there are, and the loss."""
 
 
 def train(folder: Path, preset: Preset, seed: int, until: int | None = None, report: Report | None = None) -> None:
-    """Teach a network from where the folder's checkpoint left off, else from the start; write weights, log and curves.
+    """Teach a network in a folder: see `teach`."""
+    teach(folder, lesson(preset, seed), until, report)
 
-    With several processes (torchrun), each takes its own photos and the first one writes.
 
-    Args:
-        until: stop after this step, to go on another time; the end by default.
+def lesson(preset: Preset, seed: int) -> Lesson[Batch]:
+    size = SIZES[preset.size]
 
-    Raises:
-        Face3DError: the folder's checkpoint is of another preset or seed.
-    """
-    rank, world = _join()
-    device = (
-        torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
+    def batches(step: int, rank: int, world: int) -> Iterator[Batch]:
+        return Stream(seed, preset.batch, size.side, preset.block, preset.workers, rank, world).batches(step)
+
+    def save(network: nn.Module, path: Path, notes: dict[str, str]) -> None:
+        save_network(network, preset.size, path, notes)
+
+    return Lesson(
+        setting={"preset": asdict(preset), "seed": seed},
+        seed=seed,
+        network=lambda: FaceNetwork(size),
+        batches=batches,
+        losses=losses,
+        shares=SHARES,
+        steps=preset.steps,
+        batch=preset.batch,
+        rate=preset.rate,
+        kept_every=preset.kept_every,
+        weights="perception.safetensors",
+        save=save,
     )
-    torch.manual_seed(seed)
-    network = FaceNetwork(SIZES[preset.size]).to(device)
-    average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=preset.rate, weight_decay=1e-4)
-    setting = {"preset": asdict(preset), "seed": seed}
-    step = _restored(folder / STATE, setting, network, average, optimizer, device)
-    taught: nn.Module = DistributedDataParallel(network) if world > 1 else network
-    network.train()
-    stream = Stream(seed, preset.batch, network.size.side, preset.block, preset.workers, rank, world)
-    last = min(until or preset.steps, preset.steps)
-    sums: dict[str, float] = {}
-    began, first = time.perf_counter(), step
-    for batch in stream.batches(step):
-        if step >= last:
-            break
-        terms = _step(taught, batch.to(device), optimizer, _rate(preset, step))
-        _follow(average, network, step)
-        step += 1
-        total = float(sum(SHARES[name] * term for name, term in terms.items()))
-        for name, term in terms.items():
-            sums[name] = sums.get(name, 0.0) + float(term)
-        sums["total"] = sums.get("total", 0.0) + total
-        if report is not None:
-            report(step, preset.steps, total)
-        if rank == 0 and (step % preset.kept_every == 0 or step == last):
-            count = (step - first - 1) % preset.kept_every + 1
-            means = {name: round(value / count, 5) for name, value in sums.items()}
-            speed = round((step - first) * preset.batch * world / (time.perf_counter() - began), 2)
-            _keep(folder, setting, network, average, optimizer, step, means | {"crops_per_second": speed})
-            sums = {}
-    if world > 1:
-        torch.distributed.destroy_process_group()
-
-
-def _step(network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, rate: float) -> dict[str, Tensor]:
-    device = batch.pixels.device.type
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        sight = network(batch.pixels)
-    with torch.autocast(device, enabled=False):
-        terms = losses(sight, batch)
-        total = torch.stack([SHARES[name] * term for name, term in terms.items()]).sum()
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-    optimizer.step()
-    return {name: term.detach() for name, term in terms.items()}
-
-
-def _rate(preset: Preset, step: int) -> float:
-    """Up in WARM_UP steps, then down along a cosine."""
-    down = 0.5 * (1 + math.cos(math.pi * min(step / preset.steps, 1)))
-    return preset.rate * min(1.0, (step + 1) / WARM_UP) * (0.02 + 0.98 * down)
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, step: int) -> None:
-    share = min(AVERAGED, (step + 1) / (step + 10))
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - share)
-        else:
-            kept.copy_(new)
-
-
-def _join() -> tuple[int, int]:
-    """This process's number and how many there are; torchrun says so in the environment."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return int(os.environ.get("RANK", "0")), world
-
-
-def _restored(
-    path: Path,
-    setting: dict,
-    network: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
-) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location=device, weights_only=True)
-    if state["setting"] != setting:
-        raise Face3DError(f"{path} was taught with other settings ({state['setting']}); choose another folder.")
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
-
-
-def _keep(
-    folder: Path,
-    setting: dict,
-    network: nn.Module,
-    average: FaceNetwork,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    means: dict,
-) -> None:
-    """A checkpoint, the weights, a line of the log and the curves; a state is never half-written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-    fresh = folder / (STATE + ".new")
-    torch.save(state | {"step": step, "setting": setting}, fresh)
-    fresh.replace(folder / STATE)
-    save_network(
-        average, setting["preset"]["size"], folder / WEIGHTS, {"step": str(step), "seed": str(setting["seed"])}
-    )
-    lines = [line for line in _logged(folder) if line["step"] < step] + [{"step": step} | means]
-    (folder / LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    _plot(folder / CURVES, lines)
-
-
-def _logged(folder: Path) -> list[dict]:
-    path = folder / LOG
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _plot(path: Path, lines: list[dict]) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    names = [name for name in lines[-1] if name not in ("step", "crops_per_second")]
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, name in zip(figure.subplots(3, 3).flat, names, strict=False):
-        axes.plot([line["step"] for line in lines], [line[name] for line in lines])
-        axes.set_title(name)
-    figure.savefig(path, dpi=80)
