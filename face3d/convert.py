@@ -69,12 +69,10 @@ def convert(head: Head, to: str) -> Conversion:
     return _onto_default(head, source, target) if target.name == DEFAULT else _from_default(head, source, target)
 
 
-def carried_shapes(
-    model: MorphableModel, registered: Float[np.ndarray, "default 3"] | None = None
-) -> Float[np.ndarray, "52 vertex 3"]:
+def carried_shapes(model: MorphableModel) -> Float[np.ndarray, "52 vertex 3"]:
     """The 52 shapes of the default head, carried to the mean head of another model; metres in that model's frame."""
     default = morphable.load()
-    lying = default_on(model) if registered is None else registered
+    lying = default_on(model)
     _, shapes = _dressed(default, lying)
     carried = Transfer.between(_surface(default, lying), _surface(model, model.mean.double().numpy()))(shapes)
     return _with_rigid_parts(model, model.mean.double().numpy(), carried)

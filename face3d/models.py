@@ -24,7 +24,7 @@ def add(path: str | Path, name: str | None = None) -> Entry:
     if Path(path).suffix.lower() in published.SUFFIXES:
         model = name or "flame"
         published.add(Path(path), model)
-        return next(each for each in catalogue.entries() if each.name == model)
+        return catalogue.entry(model)
     entry = catalogue.add(path, name)
     if entry.shapes:
         return entry
@@ -33,4 +33,4 @@ def add(path: str | Path, name: str | None = None) -> Entry:
     except Face3DError:
         return entry
     catalogue.amend(entry.name, torch.as_tensor(shapes))
-    return next(each for each in catalogue.entries() if each.name == entry.name)
+    return catalogue.entry(entry.name)

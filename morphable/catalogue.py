@@ -66,9 +66,25 @@ def names() -> tuple[str, ...]:
 
 def entries() -> tuple[Entry, ...]:
     """What `names` names, described. Raises ValueError if a stored model is damaged."""
-    default = load()
-    first = Entry(DEFAULT, "face3d", len(default.mean), default.identities, ARKIT_NAMES)
-    return first, *(_entry(name, read_description(_stored(name))) for name in names()[1:])
+    return tuple(entry(name) for name in names())
+
+
+def entry(name: str) -> Entry:
+    """One of the models that `names` names, described. Raises ValueError if it is absent or damaged."""
+    if name == DEFAULT:
+        default = load()
+        return Entry(DEFAULT, "face3d", len(default.mean), default.identities, ARKIT_NAMES)
+    description = read_description(_stored(name))
+    try:
+        return Entry(
+            name,
+            str(description["source"]),
+            int(description["vertices"]),
+            int(description["identities"]),
+            tuple(description["shapes"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"What is stored of {name} is damaged ({error!r}); add the model again.") from error
 
 
 def add(path: str | Path, name: str | None = None) -> Entry:
@@ -159,7 +175,7 @@ def _add_model(model: MorphableModel, albedo: AlbedoSpace | None, path: Path, na
     target.with_suffix(".albedo").unlink(missing_ok=True)
     if albedo is not None:
         write_albedo(albedo, target.with_suffix(".albedo"))
-    return _entry(model.name, read_description(target))
+    return entry(model.name)
 
 
 def _attach(data: Mapping[str, Any], name: str, path: Path) -> Entry:
@@ -181,7 +197,7 @@ def _attach(data: Mapping[str, Any], name: str, path: Path) -> Entry:
     else:
         raise ModelFileError(f"{path.name} is no model file known here, nor anything that goes with FLAME.")
     write_model(model, kept, read_description(kept)["source"])
-    return _entry(name, read_description(kept))
+    return entry(name)
 
 
 def _stored(name: str) -> Path:
@@ -191,19 +207,6 @@ def _stored(name: str) -> Path:
             f"there is no model called {name!r}; known: {', '.join(names())}; `face3d models add` adds others"
         )
     return path
-
-
-def _entry(name: str, description: Mapping[str, Any]) -> Entry:
-    try:
-        return Entry(
-            name,
-            str(description["source"]),
-            int(description["vertices"]),
-            int(description["identities"]),
-            tuple(description["shapes"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"What is stored of {name} is damaged ({error!r}); add the model again.") from error
 
 
 @lru_cache(maxsize=1)

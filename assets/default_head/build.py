@@ -71,7 +71,8 @@ def build(path: Path) -> None:
     mean, modes = with_lips_closed(mean, modes, contacts)
     face = find_skin(mean[skin], skin_triangles, base, rings, number)
     mean, modes = with_lids_seated(mean, modes, joints, joint_modes, face, ranges)
-    modes = with_mouth_lined(with_teeth_held(mean, modes, face, ranges), face)
+    vertices = {name: slice(*own) for name, (own, _) in ranges.items()}
+    modes = with_mouth_lined(with_teeth_held(mean, modes, face.mouth_lining, vertices), face)
     face = find_skin(mean[skin], skin_triangles, base, rings, number)
     template, drawn = _drawn(base, people, parts, rings)
 

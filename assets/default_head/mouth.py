@@ -1,12 +1,13 @@
 """What lies behind the lips: teeth, the mouth's lining, the jaw's motion and the tongue's."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from assets.default_head.geometry import Ranges
 from assets.default_head.skin import Skin
 from morphable import ARKIT_NAMES
 
@@ -30,27 +31,34 @@ TONGUE_LENGTH, TONGUE_LIFT, TONGUE_DROP = 0.016, 0.010, 0.008
 
 
 def with_teeth_held(
-    mean: Float[Tensor, "vertex 3"], modes: Float[Tensor, "identity vertex 3"], skin: Skin, ranges: Ranges
+    mean: Float[Tensor, "vertex 3"],
+    modes: Float[Tensor, "identity vertex 3"],
+    mouth_lining: Int[np.ndarray, " lining"],
+    vertices: Mapping[str, slice],
 ) -> Float[Tensor, "identity vertex 3"]:
     """The identity modes changed so that on every head teeth and tongue keep their place behind the skin before them:
     each arch follows its position, turn and size, and the lower one takes the tongue along.
 
     A mode's displacement of that skin is fitted by an infinitesimal similarity u = t + ω × x + s x, by least squares
     with Gaussian weights of the distance from the arch.
+
+    Args:
+        mouth_lining: vertices of the skin that are not before the teeth.
+        vertices: of the parts; the skin's come first.
     """
-    modes = modes.clone()
+    modes, skin = modes.clone(), mean[vertices["head"]].numpy()
     for names in (("teeth_upper",), ("teeth_lower", "tongue")):
-        arch = mean[slice(*ranges[names[0]][0])]
-        away, _ = cKDTree(arch.numpy()).query(skin.vertices)
-        away[skin.mouth_lining] = np.inf
-        before = (away < 3 * TEETH_REACH) & (skin.vertices[:, 2] > float(arch[:, 2].mean()))
+        arch = mean[vertices[names[0]]]
+        away, _ = cKDTree(arch.numpy()).query(skin)
+        away[mouth_lining] = np.inf
+        before = (away < 3 * TEETH_REACH) & (skin[:, 2] > float(arch[:, 2].mean()))
         chosen, middle = np.flatnonzero(before), arch.mean(0)
         weight = torch.as_tensor(np.exp(-0.25 * (away[chosen] / TEETH_REACH) ** 2), dtype=mean.dtype)[:, None]
         motions, seen = weight * _similarities(mean[chosen] - middle), weight * modes[:, chosen]
         fit = torch.linalg.lstsq(motions.flatten(1).mT, seen.flatten(1).mT).solution
         for name in names:
-            held = slice(*ranges[name][0])
-            modes[:, held] = torch.tensordot(fit.mT, _similarities(mean[held] - middle), 1)
+            held = _similarities(mean[vertices[name]] - middle)
+            modes[:, vertices[name]] = torch.tensordot(fit.mT, held, 1)
     return modes
 
 

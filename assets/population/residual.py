@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from assets.default_head.mouth import with_teeth_held
 from morphable.default_head import DefaultHead
 from morphable.surface import Surface
 
@@ -28,7 +29,6 @@ LINING = 10.0
 DEPTH = 0.005
 """Metres over which what lies under the skin follows it."""
 EYES = ("eye_left", "eye_right")
-MOUTH = ("teeth_upper", "teeth_lower", "tongue")
 
 
 def residual_modes(
@@ -40,7 +40,8 @@ def residual_modes(
     """The strongest directions of displacements that are left over, of the whole head and of its joints.
 
     Eyeballs move as a whole, with the skin around them; the lids' margin and the sockets' lining with the eyeballs;
-    the linings of mouth and nostrils, the teeth and the tongue with the skin before them. The lips stay closed.
+    the linings of mouth and nostrils, the teeth and the tongue with the skin before them, as the sliders' do. The lips
+    stay closed.
     Between, and where nothing was scanned, the skin bends as little as it can.
 
     Args:
@@ -89,10 +90,9 @@ def residual_modes(
     for side in range(2):
         own = lashes[(model.mean[lashes, 0].numpy() > 0) == (side == 0)]
         modes[:, own] = joints[:, 2 + side, None]
-    for name in MOUTH:
-        place = model.mean[model.parts[name].vertices].double().numpy()
-        modes[:, model.parts[name].vertices] = (shares @ _followed(surface, fields, scanned, place).mean(1))[:, None]
-    return torch.as_tensor(modes), torch.as_tensor(joints)
+    vertices = {name: part.vertices for name, part in model.parts.items()}
+    lining = np.flatnonzero(model.regions["inner_mouth"][skin.vertices].numpy())
+    return with_teeth_held(model.mean, torch.as_tensor(modes).float(), lining, vertices), torch.as_tensor(joints)
 
 
 def _height(model: DefaultHead, side: int, places: Float[np.ndarray, "place 3"]) -> Float[np.ndarray, " place"]:

@@ -24,7 +24,7 @@ from avatars.gaussian.start import ZEROTH, started
 from avatars.neural.cloth import sampled
 from avatars.neural.driving import Frames, Moment, Surface
 from morphable import catalogue
-from renderers import linear_to_srgb, rasterize, srgb_to_linear
+from renderers import linear_to_srgb, rasterize, srgb_to_linear, vertex_normals
 
 SOLID = 0.97
 """Opacity of the person from which a pixel's colour is the person's alone."""
@@ -124,7 +124,7 @@ def _hair(capture: Capture, avatar: GaussianAvatar, vertices: Float[Tensor, "ver
     scalp = catalogue.load(capture.head.model).regions.get("scalp")
     if scalp is None:
         return thickness
-    normals = _normals(vertices, avatar.surface.triangles)
+    normals = vertex_normals(vertices, avatar.surface.triangles)
     sight = torch.nn.functional.normalize(vertices - capture.camera.position, dim=-1)
     own = torch.nonzero(scalp)[:, 0]
     rim = own[(normals * sight).sum(-1)[own].abs() < RIM]
@@ -154,7 +154,7 @@ def _shown(
 ) -> Shown:
     """The person's pixels on the surface with its hair; beyond its outline, at the depth of the outline."""
     camera, surface = capture.camera, avatar.surface
-    outer = vertices + hair[:, None] * _normals(vertices, surface.triangles)
+    outer = vertices + hair[:, None] * vertex_normals(vertices, surface.triangles)
     fragments = rasterize(camera.clip(outer[None]), surface.triangles, camera.resolution)
     triangle, depth = fragments.triangle[0].long(), fragments.depth[0]
     opacity = torch.as_tensor(capture.masks[0]).float() / 255
@@ -350,14 +350,6 @@ def _loose(surface: Surface) -> Bool[Tensor, " triangle"]:
 def _joined(*parts: Gaussians) -> Gaussians:
     tensors = [part.tensors() for part in parts]
     return Gaussians(**{name: torch.cat([each[name] for each in tensors]) for name in tensors[0]})
-
-
-def _normals(vertices: Float[Tensor, "vertex 3"], triangles: Int[Tensor, "triangle 3"]) -> Float[Tensor, "vertex 3"]:
-    """Means of the triangles' around, by area."""
-    a, b, c = vertices[triangles].unbind(1)
-    across = torch.linalg.cross(b - a, c - a)
-    summed = torch.zeros_like(vertices).index_add(0, triangles.flatten(), across.repeat_interleave(3, 0))
-    return torch.nn.functional.normalize(summed, dim=-1)
 
 
 def _pictured(capture: Capture, points: Float[Tensor, "point 2"]) -> Bool[Tensor, " point"]:

@@ -1,17 +1,13 @@
 """`face3d live`."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from face3d.cli.options import Landmarker, WhomToFollow
 from face3d.cli.talk import one_sentence_errors
-
-if TYPE_CHECKING:
-    from face3d.track.video import Frame
 
 
 def live(
@@ -57,14 +53,7 @@ def live(
         if send is None and preview is None:
             raise Face3DError("Nobody would see it; give --send ADDRESS, --preview PORT, or both.")
         given = None if head is None else Head.load(head)
-        last: list[Frame] = []
-
-        def remembered(frames: Iterator["Frame"]) -> Iterator["Frame"]:
-            for frame in frames:
-                last[:] = [frame]
-                yield frame
-
-        frames = remembered(camera_frames(camera or "0") if video is None else paced(Video(video).read()))
+        frames = camera_frames(camera or "0") if video is None else paced(Video(video).read())
         count = 0
         with ExitStack() as stack:
             stack.enter_context(threadpool_limits(1, "blas"))
@@ -75,11 +64,11 @@ def live(
                 typer.echo(f"Preview: {page.address}")
             typer.echo("Getting to know the face; look at the camera.")
             try:
-                for moment in LiveFace(detector, given, calibrate, face).moments(frames):
+                for frame, moment in LiveFace(detector, given, calibrate, face).moments(frames):
                     if sender is not None:
                         sender.send(moment)
                     if page is not None:
-                        page.show(moment, last[0].pixels)
+                        page.show(moment, frame.pixels)
                     if count == 0 and send is not None:
                         typer.echo(f"Sending to {send}.")
                     count += 1

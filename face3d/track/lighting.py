@@ -14,10 +14,10 @@ from avatars.export.staging import staging
 from avatars.mesh_performer import MeshPerformer
 from face3d.appearance.light import separate_skin_and_light
 from face3d.errors import Face3DError
+from face3d.fitting.shading import bare_skin
 from face3d.heads import model_of
 from face3d.track.tracking import Tracked
 from face3d.track.video import Video
-from morphable import MorphableModel
 from morphable.editing import sampled
 from renderers import srgb_to_linear, vertex_normals
 
@@ -25,7 +25,6 @@ FACING = 0.3
 """Least cosine between a surface and the line of sight at which it tells of light."""
 BLUR = 0.006
 """Deviation of the Gaussian that takes off noise and pores, over the face's height in the picture."""
-NO_SKIN = ("lips", "brows", "eyelids", "nostrils")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def lighting(clip: str | Path, tracked: Tracked, progress: Callable[[int], None]
         Face3DError: no frame shows skin.
     """
     performance, model = tracked.performance, model_of(tracked.head)
-    performer, bare = MeshPerformer(tracked.head, 64), _bare_skin(model)
+    performer, bare = MeshPerformer(tracked.head, 64), bare_skin(model)
     known: list[int] = []
     lights: list[Float[Tensor, "9 3"]] = []
     skin: Tensor | None = None
@@ -92,13 +91,6 @@ def lighting(clip: str | Path, tracked: Tracked, progress: Callable[[int], None]
     times = performance.times
     every = np.stack([np.interp(times, times[known], column) for column in values.T], 1)
     return Lighting(times, every.reshape(-1, 9, 3).astype(np.float32), skin.numpy())
-
-
-def _bare_skin(model: MorphableModel) -> Bool[Tensor, " vertex"]:
-    bare = model.regions["face"].clone()
-    for name in NO_SKIN:
-        bare &= ~model.regions[name]
-    return bare
 
 
 def _radiance(

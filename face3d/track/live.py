@@ -92,8 +92,8 @@ class LiveFace:
     calibrate: bool = False
     face: int = 0
 
-    def moments(self, frames: Iterable[Frame]) -> Iterator[Performance]:
-        """Performances of one frame each. Where the face is not seen there is none.
+    def moments(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Performance]]:
+        """Frames that show the face, with performances of one frame each.
 
         Raises:
             Face3DError: frames end before a face was seen, or it is too small.
@@ -108,7 +108,7 @@ class LiveFace:
             place = next(stream(sightings))
             if place is not None:
                 neutral.learn(place, frame.time)
-                yield self._moment(person, sightings, place, neutral)
+                yield frame, self._moment(person, sightings, place, neutral)
 
     def _introduced(self, frames: Iterator[Frame], follower: Follower) -> tuple[Person, Sightings]:
         pictures, times, seen = [], [], []

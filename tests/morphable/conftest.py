@@ -3,7 +3,6 @@ import torch
 
 import morphable
 from morphable import ARKIT_NAMES, MorphableModel
-from morphable.population import Population
 
 
 @pytest.fixture(scope="session")
@@ -13,9 +12,8 @@ def model() -> MorphableModel:
 
 @pytest.fixture(scope="session", params=[5, pytest.param(100, marks=pytest.mark.slow)])
 def people(request, model) -> torch.Tensor:
-    """(person, identity): the mean head and others, half of them along the head's own sliders alone."""
+    """(person, identity): the mean head and others drawn from the prior."""
     drawn = torch.randn(request.param, model.identities, generator=torch.Generator().manual_seed(7))
-    drawn[1::2, -len(Population.load().residual_basis) :] = 0
     return torch.cat([torch.zeros(1, model.identities), drawn])
 
 

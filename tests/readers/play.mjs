@@ -2,33 +2,17 @@
 //   node play.mjs CHROMIUM PAGE.html FOLDER '{"size": [width, height], "times": [seconds, ...], "drag": [x, y]}'
 // Writes FOLDER/0.png, 1.png, ... of the canvas at those times, FOLDER/dragged.png of it after a drag by so many pixels at
 // the first time, and FOLDER/page.png of the whole page while it plays; prints what the browser said as JSON.
-import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
+import { launch, watchedPage, writePicture } from "./browser.mjs";
 
 const [browserPath, pagePath, folder, request] = process.argv.slice(2);
 const { size, times, drag } = JSON.parse(request);
-const browser = await chromium.launch({
-  executablePath: browserPath,
-  args: [
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-  ],
-});
+const browser = await launch(browserPath);
 try {
-  const page = await browser.newPage({ viewport: { width: size[0] + 40, height: size[1] + 120 } });
-  const complaints = [], requests = [];
-  page.on("console", (message) => {
-    if (["warning", "error"].includes(message.type())) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
+  const viewport = { width: size[0] + 40, height: size[1] + 120 };
+  const { page, complaints } = await watchedPage(browser, { viewport });
+  const requests = [];
   page.on("request", (asked) => requests.push(asked.url().slice(0, 5)));
   await page.goto(pathToFileURL(pagePath).href);
   await page.waitForFunction(() => typeof avatar === "object");
@@ -42,7 +26,7 @@ try {
       show(seconds);
       return canvas.toDataURL();
     }, [size, time]);
-    await writeFile(path.join(folder, `${name}.png`), Buffer.from(url.split(",")[1], "base64"));
+    await writePicture(path.join(folder, `${name}.png`), url);
   }
   for (const [index, time] of times.entries()) await draw(index, time);
   const { x, y } = await page.locator("canvas").boundingBox();

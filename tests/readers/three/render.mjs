@@ -3,11 +3,10 @@
 // Writes FOLDER/name.png for each pose and prints what three.js found in the file as JSON; with "times", seconds into
 // the file's animation, also where its vertices are then.
 import { createReadStream, existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { launch, watchedPage, writePicture } from "../browser.mjs";
 
 const [browserPath, headPath, folder, request] = process.argv.slice(2);
 const { centre, width, poses, times = [] } = JSON.parse(request);
@@ -27,32 +26,14 @@ function serve(request, response) {
 
 const server = createServer(serve);
 await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-const browser = await chromium.launch({
-  executablePath: browserPath,
-  args: [
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-  ],
-});
+const browser = await launch(browserPath);
 try {
-  const page = await browser.newPage();
-  const complaints = [];
-  page.on("console", (message) => {
-    if (["warning", "error"].includes(message.type())) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
+  const { page, complaints } = await watchedPage(browser);
   await page.goto(`http://127.0.0.1:${server.address().port}/viewer.html`);
   await page.waitForFunction(() => window.render);
   for (const [name, weights] of Object.entries(poses)) {
     const url = await page.evaluate(([w, c, s]) => window.render(w, c, s), [weights, centre, width]);
-    await writeFile(path.join(folder, `${name}.png`), Buffer.from(url.split(",")[1], "base64"));
+    await writePicture(path.join(folder, `${name}.png`), url);
   }
   const played = [];
   for (const time of times) played.push(await page.evaluate((t) => window.play(t), time));
