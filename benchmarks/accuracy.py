@@ -1,4 +1,4 @@
-"""How far heads from photos are from the true ones, and what each step of the way gives: heads of ICT-FaceKit, one,
+"""How far heads from photos are from the true ones, and were after each step of the way: heads of ICT-FaceKit, one,
 three and five photos each. Silent where ICT-FaceKit's data is absent: the environment variable FACE3D_ICT names it,
 else it is looked for beside the repository.
 
@@ -15,7 +15,6 @@ import morphable
 from benchmarks.ict import DATA, NARROW, IctHead, head
 from benchmarks.timing import figure
 from face3d.evaluation.alignment import refined
-from face3d.fitting.identity_regression import IdentityRegression
 from face3d.perception import MediaPipeDetector
 from face3d.photo import Photo
 from face3d.reconstruction import run_reconstruction
@@ -36,33 +35,25 @@ def figures() -> Iterator[dict]:
     if not DATA.exists():
         return
     model = morphable.load()
-    regression = IdentityRegression.load()
     with MediaPipeDetector() as detector:
         for count, choices in DIRECTIONS.items():
-            errors: dict[str, list[float]] = {"unfitted": [], "regression": [], "reconstruction": []}
+            errors: dict[str, list[float]] = {}
             within: list[np.ndarray] = []
             eyes: list[float] = []
             for seed in range(HEADS):
                 true = head(seed, choices[seed % len(choices)])
                 photos = [Photo(pixels, focal_pixels=focal) for pixels, focal in true.photos]
-                faces = [detector.detect(photo.pixels)[0] for photo in photos]
                 found = run_reconstruction(photos, texture_size=64, detector=detector)
-                identity = torch.as_tensor(found.head.identity)
-                estimates = {
-                    "unfitted": torch.zeros_like(identity),
-                    "regression": regression.belief(faces).mean.float(),
-                    "reconstruction": identity,
-                }
-                for name, estimate in estimates.items():
-                    away, places = distances(model, estimate, true)
-                    errors[name].append(1000 * float(np.median(away)))
+                for name, identity in {"unfitted": torch.zeros(model.identities), **found.steps}.items():
+                    away, places = distances(model, identity.float(), true)
+                    errors.setdefault(name, []).append(1000 * float(np.median(away)))
                 deviation = found.head.deviation[places]
                 within.append(np.array([(away < share * deviation).mean() for share in (1, 2)]))
                 apart = float(np.linalg.norm(found.head.joints[2] - found.head.joints[3]))
                 eyes.append(100 * abs(apart / true.interpupillary - 1))
-            unfitted = float(np.mean(errors["unfitted"]))
-            for name in ("regression", "reconstruction"):
-                yield figure(f"{name}_{count}_photos", float(np.mean(errors[name])), "mm", "unfitted head", unfitted)
+            unfitted, *steps = ((name, float(np.mean(own))) for name, own in errors.items())
+            for name, error in steps:
+                yield figure(f"{name.replace(' ', '_')}_{count}_photos", error, "mm", *unfitted)
             for share, value in zip((1, 2), np.mean(within, 0), strict=True):
                 yield figure(f"within_{share}_sigma_{count}_photos", float(value), "share of the surface")
             yield figure(f"interpupillary_error_{count}_photos", float(np.median(eyes)), "%", "limit", 2.5)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class Reconstruction:
     """The skin's texture."""
     report: dict[str, Any]
     """Camera, parameters, scale, landmark error, seconds per stage, warnings, versions; anything JSON can hold."""
+    steps: dict[str, Float[Tensor, " identity"]] = field(default_factory=dict)
+    """The identity as it was after each step of a fit to photos."""
 
     def save(self, directory: str | Path) -> None:
         """Write head.glb, preview.png, fit.png, albedo.png and report.json; all of them, or nothing.
@@ -143,8 +145,8 @@ def run_reconstruction(
 
     stages("fitting the shape")
     belief = IdentityRegression.load().belief([subject.observation for subject in subjects])
-    fits, states, biases, belief, irises_told = _fit_geometry(subjects, belief, stages)
-    posterior = Posterior.of(model, belief)
+    geometry = _fit_geometry(subjects, belief, stages)
+    states, posterior = geometry.states, Posterior.of(model, geometry.belief)
 
     stages("painting the texture")
     main = _most_frontal(states)
@@ -160,8 +162,8 @@ def run_reconstruction(
     textures["head"] = unwrap(views, model, textures["head"], texture_size)
 
     stages("drawing pictures")
-    landmark_errors = [fit.landmark_error(s, b) for fit, s, b in zip(fits, states, biases, strict=True)]
-    report = make_report(subjects, states, main, skin, light, landmark_errors, posterior, unseen, irises_told)
+    errors = [fit.landmark_error(s, b) for fit, s, b in zip(geometry.fits, states, geometry.biases, strict=True)]
+    report = make_report(subjects, states, main, skin, light, errors, posterior, unseen, geometry.irises_told)
     head = Head.from_model(
         model,
         state.identity.float(),
@@ -172,7 +174,27 @@ def run_reconstruction(
     )
     fit, preview = _pictures(subject, state, head)
     report["seconds"] = stages.finish()
-    return Reconstruction(head, preview, fit, textures["head"], report)
+    return Reconstruction(head, preview, fit, textures["head"], report, geometry.steps)
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """What the photos say of a head's shape.
+
+    Attributes:
+        states: identity, and each photo's expression, pose and camera.
+        biases: what the detector adds to this head's landmarks in each photo, pixels.
+        belief: in the identity.
+        irises_told: whether they told the size.
+        steps: the identity after each.
+    """
+
+    fits: list[GeometryFit]
+    states: list[State]
+    biases: list[Float[Tensor, "478 2"]]
+    belief: Belief
+    irises_told: bool
+    steps: dict[str, Float[Tensor, " identity"]]
 
 
 def _subjects(
@@ -196,11 +218,8 @@ def _subjects(
     return subjects, unseen
 
 
-def _fit_geometry(
-    subjects: Sequence[Subject], belief: Belief, stages: Stages
-) -> tuple[list[GeometryFit], list[State], list[Float[Tensor, "478 2"]], Belief, bool]:
-    """Identity; each photo's expression, pose and camera; the detector's bias on this head there; and what is believed
-    of the identity now, and whether irises told its size."""
+def _fit_geometry(subjects: Sequence[Subject], belief: Belief, stages: Stages) -> _Geometry:
+    steps = {"regression": belief.mean}
     fits, states, looks = [], [], []
     model = subjects[0].model
     painted = paint(model, plain_textures(model, resolution=LOOK_SIZE), LOOK_SIZE)
@@ -214,12 +233,15 @@ def _fit_geometry(
         looks.append(partial(_redetected, subject, painted=painted))
     states = fitted_together(fits, states, belief, 2, [None] * len(fits))
     belief, irises_told = _told_by_eyes(subjects, states, belief)
+    steps["eyes"] = belief.mean
     states = fitted_together(fits, states, belief, 2, [None] * len(fits))
     stages.at(0.2)
     states, biases = calibrated(fits, states, belief, looks, CALIBRATIONS, BIAS_LIMIT)
+    steps["landmarks and outlines"] = states[0].identity
     stages.at(0.6)
     states = shaded_together(fits, states, belief, SHADED_ROUNDS, biases)
-    return fits, states, biases, belief, irises_told
+    steps["shading"] = states[0].identity
+    return _Geometry(fits, states, biases, belief, irises_told, steps)
 
 
 def _told_by_eyes(subjects: Sequence[Subject], states: Sequence[State], belief: Belief) -> tuple[Belief, bool]:

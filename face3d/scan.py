@@ -158,7 +158,7 @@ def _report(
     off = 1000 * found.residuals
     warnings = []
     if unit is None:
-        warnings.append("the scan's unit is unknown: the head is of the average size that fits its shape")
+        warnings.append("the scan's unit is unknown: the head is taken to be of average size")
     elif unit[0] != "metres":
         warnings.append(f"the scan was taken to be in {unit[0]}, from the size of the head")
     if np.median(found.residuals) > POOR_FIT:

@@ -111,19 +111,21 @@ def register(
         model: a model with MediaPipe's landmarks.
         vertices, triangles: the surface; metres, unless `scaled`.
         landmarks: of `find_landmarks`, on this surface.
-        scaled: the unit is unknown: find the scale, too.
+        scaled: the unit is unknown: the landmarks of this head are taken to lie as far apart as those of the average
+            one. (The likeliest scale together with the identity is always too small: the smaller a head is made, the
+            less it differs from the average.)
         detail: leave the model's space.
     """
     matched = landmarks.seen & (np.arange(len(landmarks.seen)) < IRISES.start)
     corresponding = landmarks.points[matched]
     anchors = _Anchors(model, matched)
-    start = aligning(corresponding, anchors.of(neutral_of(model, np.zeros(model.identities))), scaled)
+    start = _placing(corresponding, anchors.of(neutral_of(model, np.zeros(model.identities))), scaled)
     points, normals, areas = _samples(vertices, triangles, start, model)
-    task = _Task(model, points, normals, areas, corresponding, anchors, scaled)
+    task = _Task(model, points, normals, areas, corresponding, anchors)
     fit = _Fit(start, np.zeros(model.identities), np.zeros((task.skin, 3)))
     fewer = slice(FEWER_SAMPLES)
     shares = areas[fewer] * (areas.sum() / areas[fewer].sum())
-    coarse = _Task(model, points[fewer], normals[fewer], shares, corresponding, anchors, scaled)
+    coarse = _Task(model, points[fewer], normals[fewer], shares, corresponding, anchors)
     for step in IDENTITY_STEPS if detail else (*IDENTITY_STEPS, *LAST_IDENTITY_STEPS):
         fit = coarse.identity_step(fit, step)
     without = task.distances(fit)
@@ -184,10 +186,9 @@ class _Task:
         areas: Float[np.ndarray, " sample"],
         landmarks: Float[np.ndarray, "landmark 3"],
         anchors: _Anchors,
-        scaled: bool,
     ) -> None:
         self.points, self.normals, self.areas = points, normals, areas
-        self.landmarks, self.anchors, self.scaled = landmarks, anchors, scaled
+        self.landmarks, self.anchors = landmarks, anchors
         self.model = model
         self.skin = model.parts["head"].vertices.stop
         outer = model.triangles.long().numpy()
@@ -238,7 +239,7 @@ class _Task:
         return self.match(fit).distances
 
     def identity_step(self, fit: _Fit, step: Step) -> _Fit:
-        """One Gauss-Newton step over pose, identity and, where wanted, scale."""
+        """One Gauss-Newton step over pose and identity."""
         match = self.match(fit)
         weight = self.weights(match, step.reach) / (INDEPENDENT * step.deviation**2)
         jacobian = np.concatenate(
@@ -267,14 +268,10 @@ class _Task:
             normal += columns.T @ (pull[:, None] * columns)
             right -= columns.T @ (pull * (gap @ axis))
 
-        normal[7:, 7:] += np.eye(len(fit.identity))
-        right[7:] -= fit.identity
-        free = np.ones(len(right), bool)
-        free[6] = self.scaled
-        change = np.zeros(len(right))
-        change[free] = np.linalg.solve(normal[np.ix_(free, free)], right[free])
-        to_model = fit.to_model.moved(change[:3], change[3:6], change[6])
-        return _Fit(to_model, fit.identity + change[7:], fit.detail)
+        normal[6:, 6:] += np.eye(len(fit.identity))
+        right[6:] -= fit.identity
+        change = np.linalg.solve(normal, right)
+        return _Fit(fit.to_model.moved(change[:3], change[3:6]), fit.identity + change[6:], fit.detail)
 
     def detail_step(self, fit: _Fit, step: Step) -> _Fit:
         """The smooth displacements that bring the model to the surface as it is matched now."""
@@ -328,6 +325,15 @@ REST = 1e-4
 """How much detail is drawn to nothing where no data is."""
 
 
+def _placing(
+    points: Float[np.ndarray, "landmark 3"], goals: Float[np.ndarray, "landmark 3"], scaled: bool
+) -> Similarity:
+    """What brings landmarks to those of the average head; if `scaled`, to their size."""
+    sizes = [float(np.linalg.norm(each - each.mean(0))) for each in (goals, points)]
+    grown = Similarity(sizes[0] / sizes[1] if scaled else 1.0, np.eye(3), np.zeros(3))
+    return aligning(grown(points), goals).after(grown)
+
+
 def _samples(
     vertices: Float[np.ndarray, "vertex 3"],
     triangles: Int[np.ndarray, "triangle 3"],
@@ -356,9 +362,9 @@ def _samples(
 
 def _rigid_columns(
     points: Float[np.ndarray, "point 3"], directions: Float[np.ndarray, "point 3"]
-) -> Float[np.ndarray, "point 7"]:
-    """How offsets along directions change as the points turn, shift and grow."""
-    return np.concatenate([np.cross(points, directions), directions, (points * directions).sum(1)[:, None]], 1)
+) -> Float[np.ndarray, "point 6"]:
+    """How offsets along directions change as the points turn and shift."""
+    return np.concatenate([np.cross(points, directions), directions], 1)
 
 
 def _blended(

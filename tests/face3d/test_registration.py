@@ -106,10 +106,10 @@ def test_a_part_of_a_head_is_enough(model, person, landmarks):
 
 @pytest.mark.slow
 def test_scale_is_found_where_asked_for(model, skin_and_eyeballs, detector):
-    vertices, triangles = skin_and_eyeballs(0.5, 3)
+    vertices, triangles = skin_and_eyeballs(0.7, 3)
     grown = 1.7 * vertices
     found = register(model, grown, triangles, find_landmarks(model, grown, triangles, detector), scaled=True)
-    assert found.to_model.scale * 1.7 == pytest.approx(1, rel=0.06)  # the model knows small heads, too
+    assert found.to_model.scale * 1.7 == pytest.approx(1, rel=0.06)  # people differ in size
 
 
 @pytest.mark.shared
