@@ -26,6 +26,7 @@ SHARP_SIGMA = 0.05
 SKULL_SIGMA = 0.05
 """Of points that no expression moves much."""
 OVAL_SIGMA = 0.16
+"""Of points on the face's outline, which slide along it as the head turns."""
 SKULL = (168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 8, 9, 151, 10, 122, 351, 193, 417, 245, 465, 188, 412, 174, 399)
 PAIRS = np.array(
     [(13, 14), (82, 87), (312, 317), (81, 178), (311, 402)]
@@ -70,9 +71,9 @@ class Placed:
 
     def moved(self, step: Float64[np.ndarray, "58"]) -> "Placed":
         """After a step of the unknowns; weights stay in [0, 1]."""
-        turn = Rotation.from_rotvec(step[52:55]).as_matrix()
-        weights = np.clip(self.weights + step[:52], 0.0, 1.0)
-        return Placed(weights, turn @ self.rotation, self.translation + step[55:])
+        weights, turn, shift = np.split(step, [len(ARKIT_NAMES), len(ARKIT_NAMES) + 3])
+        rotation = Rotation.from_rotvec(turn).as_matrix() @ self.rotation
+        return Placed(np.clip(self.weights + weights, 0.0, 1.0), rotation, self.translation + shift)
 
 
 @dataclass(frozen=True)
