@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from avatars import gaussian, radiance
 from avatars.capture import Capture, silhouette, still_background
-from avatars.gaussian import PRESETS, GaussianAvatar, Preset, lifted, trained
+from avatars.gaussian import GaussianAvatar, lifted
 from avatars.mesh_performer import MeshPerformer
+from avatars.neural.avatar import NeuralAvatar
 from avatars.neural.evaluation import report
+from avatars.neural.storage import kind_of
 from avatars.portrait import PosedPhoto
 from avatars.portrait.matte import person_matte, with_fringe
+from avatars.radiance import RadianceAvatar
 from face3d import __version__
 from face3d.errors import Face3DError
 from face3d.locking import locked
@@ -44,25 +49,44 @@ FRINGE = 0.05
 """Of the head's breadth: how far from the person the background begins."""
 BATCH = 64
 """Frames posed at once."""
+GAUSSIAN, RADIANCE = "gaussian", "radiance"
+Learner = tuple[Mapping[str, Any], Callable[..., NeuralAvatar]]
+LEARNERS: dict[str, Learner] = {
+    GAUSSIAN: (gaussian.PRESETS, gaussian.trained),
+    RADIANCE: (radiance.PRESETS, radiance.trained),
+}
+"""Presets of each kind of avatar, and what learns one."""
+
+
+def load(folder: str | Path) -> NeuralAvatar:
+    """An avatar of any kind.
+
+    Raises:
+        ValueError: the folder holds none, or a damaged one.
+        OSError: a file is missing.
+    """
+    return RadianceAvatar.load(folder) if kind_of(folder) == RADIANCE else GaussianAvatar.load(folder)
 
 
 def train(
     clip: str | Path,
     folder: str | Path,
     *,
+    kind: str = GAUSSIAN,
     preset: str = "cpu",
     holdout: float = 0.0,
     head: Head | None = None,
     face: int = 0,
     progress: Progress | None = None,
     learning: Callable[[int, int, float], None] | None = None,
-) -> tuple[GaussianAvatar, dict]:
+) -> tuple[NeuralAvatar, dict]:
     """Make an avatar of a person in a video. Killed, the same call goes on.
 
     Args:
         clip: any video that FFmpeg reads, of a camera that stands still.
         folder: the avatar's; docs/avatars.md describes what is in it.
-        preset: name of avatars.gaussian.PRESETS.
+        kind: of what it is made, "gaussian" or "radiance".
+        preset: name of the kind's PRESETS.
         holdout: share of the clip, its end, that is not learned from but compared with.
         head: the person's; estimated from the video if not given.
         face: which one of the first frame with so many faces, most prominent first.
@@ -75,15 +99,16 @@ def train(
     Raises:
         Face3DError: it is no video, shows no such face, or too little of one.
     """
-    chosen, folder = _preset(preset), Path(folder)
-    capture = _kept_capture(Path(clip), folder, chosen, head, face, progress)
+    presets, learner = _learner(kind)
+    chosen, folder = _preset(preset, presets), Path(folder)
+    capture = _kept_capture(Path(clip), folder, chosen.size, head, face, progress)
     first_held = round((1 - holdout) * len(capture))
     if first_held < FEWEST:
         raise Face3DError(f"{clip} shows the face in too few frames to learn from ({first_held}); give a longer video.")
     held_out = np.arange(first_held, len(capture))
     checkpoints = folder / "checkpoints"
     _claim(checkpoints, fingerprint((folder / "capture" / TASK).read_text(), repr(chosen), repr(holdout)))
-    avatar = trained(capture, checkpoints, preset=chosen, held_out=held_out, progress=learning)
+    avatar: NeuralAvatar = learner(capture, checkpoints, preset=chosen, held_out=held_out, progress=learning)
     avatar.provenance = {"made by": f"face3d {__version__}", "from": Path(clip).name, "preset": preset}
     avatar.save(folder)
     found = report(avatar, capture, held_out, folder)
@@ -115,7 +140,7 @@ def from_photo(
     Raises:
         Face3DError: it is no photo, or shows no such face.
     """
-    chosen, folder = _preset(preset), Path(folder)
+    chosen, folder = _preset(preset, gaussian.PRESETS), Path(folder)
 
     def stages(stage: str, fraction: float) -> None:
         if progress:
@@ -157,28 +182,34 @@ def photographed(posed: PosedPhoto, size: int) -> Capture:
     return Capture(frame[None], mask[None], background, camera, posed.head, still)
 
 
-def _preset(name: str) -> Preset:
-    if name not in PRESETS:
-        raise Face3DError(f"A preset is {' or '.join(PRESETS)}, not {name!r}.")
-    return PRESETS[name]
+def _learner(kind: str) -> Learner:
+    if kind not in LEARNERS:
+        raise Face3DError(f"An avatar is of the kind {' or '.join(LEARNERS)}, not {kind!r}.")
+    return LEARNERS[kind]
+
+
+def _preset(name: str, presets: Mapping[str, Any]) -> Any:
+    if name not in presets:
+        raise Face3DError(f"A preset is {' or '.join(presets)}, not {name!r}.")
+    return presets[name]
 
 
 def _kept_capture(
-    clip: Path, folder: Path, preset: Preset, head: Head | None, face: int, progress: Progress | None
+    clip: Path, folder: Path, size: int, head: Head | None, face: int, progress: Progress | None
 ) -> Capture:
     """The folder's capture, made if it is not there or of something else."""
     if not clip.is_file():
         raise Face3DError(f"There is no video at {clip}.")
     made = not folder.exists()
     identity = None if head is None else head.neutral.tobytes()
-    task = fingerprint(clip, face, __version__, preset.size, identity)
+    task = fingerprint(clip, face, __version__, size, identity)
     kept, sightings = folder / "capture", folder / "sightings"
     label = kept / TASK
     if label.is_file() and label.read_text() == task:
         return Capture.load(kept)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        capture = captured(clip, sightings, preset.size, head=head, face=face, progress=progress)
+        capture = captured(clip, sightings, size, head=head, face=face, progress=progress)
     except Face3DError:
         if made:
             shutil.rmtree(folder, ignore_errors=True)

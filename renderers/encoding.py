@@ -47,10 +47,11 @@ def hash_encoding(
         place = inside * resolution
         corner = place.detach().floor().clamp(max=resolution - 1)
         rows = corner_entries(corner.long(), resolution, entries)
-        weights = _trilinear(place - corner)
         # Unlike that of indexing, the gradient of index_select is summed in one order whatever the threads do.
-        found = table.index_select(0, rows.flatten()).view(-1, 8, features)
-        encoded.append(torch.bmm(weights[:, None], found)[:, 0])
+        found = table.index_select(0, rows.flatten()).view(-1, 2, 2, 2, features)
+        for share in (place - corner).unbind(-1):
+            found = torch.lerp(found[:, 0], found[:, 1], share.view(-1, *[1] * (found.ndim - 2)))
+        encoded.append(found)
     return torch.cat(encoded, -1)
 
 
@@ -63,8 +64,3 @@ def corner_entries(cells: Int[Tensor, "point 3"], resolution: int, entries: int)
         return (x[:, :, None, None] + y[:, None, :, None] + z[:, None, None, :]).flatten(1)
     x, y, z = (ends * ends.new_tensor(PRIMES)[:, None]).unbind(1)
     return (x[:, :, None, None] ^ y[:, None, :, None] ^ z[:, None, None, :]).flatten(1) & (entries - 1)
-
-
-def _trilinear(share: Float[Tensor, "point 3"]) -> Float[Tensor, "point 8"]:
-    x, y, z = torch.stack([1 - share, share], -1).unbind(1)
-    return (x[:, :, None, None] * y[:, None, :, None] * z[:, None, None, :]).flatten(1)

@@ -84,6 +84,11 @@ class OccupancyGrid:
         inside = (x >= 0) & (x < depth) & (y >= 0) & (y < height) & (z >= 0) & (z < width)
         return torch.where(inside, (x * height + y) * width + z, 0), inside
 
+    def middles(self, cells: Int[Tensor, " cell"]) -> Float[Tensor, "cell 3"]:
+        """Of cells given by their indices."""
+        place = torch.stack(torch.unravel_index(cells, self.occupied.shape), -1)
+        return self.low + self.cell * (place + 0.5)
+
     def span(self, rays: Rays) -> tuple[Float[Tensor, " ray"], Float[Tensor, " ray"]]:
         """Distances between which rays are in the box; no distance apart if they miss it."""
         high = self.low + self.cell * self.low.new_tensor(self.occupied.shape)

@@ -21,6 +21,8 @@ from renderers import Camera
 
 VERSION = 1
 DESCRIPTION, HEAD, BACKGROUND = "avatar.json", "head.glb", "background.png"
+TENSORS = {"gaussian": "gaussians.safetensors", "radiance": "radiance.safetensors"}
+"""By kind."""
 
 
 class Stored(NamedTuple):
@@ -42,14 +44,14 @@ def write_avatar(folder: str | Path, kind: str, stored: Stored) -> None:
     """Write an avatar's files; avatar.json, which names the tensors' digest, last.
 
     Args:
-        kind: names the file of the tensors, too.
+        kind: one of TENSORS.
 
     Raises:
         OSError: they cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = folder / tensors_name(kind)
+    tensors = folder / TENSORS[kind]
     save_file(flat_groups(stored.groups), tensors)
     stored.head.save(folder / HEAD)
     Image.fromarray(stored.background).save(folder / BACKGROUND)
@@ -82,7 +84,7 @@ def read_avatar(folder: str | Path, kind: str) -> Stored:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / DESCRIPTION} does not describe an avatar ({error})") from error
     require_version(folder / DESCRIPTION, version, VERSION)
-    tensors = folder / tensors_name(kind)
+    tensors = folder / TENSORS[kind]
     if digest(tensors) != wanted:
         raise ValueError(f"{tensors} is damaged or of another avatar; train again")
     with Image.open(folder / BACKGROUND) as image:
@@ -103,11 +105,6 @@ def kind_of(folder: str | Path) -> str:
         return str(json.loads(path.read_text())["kind"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not describe an avatar ({error})") from error
-
-
-def tensors_name(kind: str) -> str:
-    """Of the file that holds an avatar's tensors."""
-    return f"{kind}.safetensors" if kind != "gaussian" else "gaussians.safetensors"
 
 
 def flat_groups(groups: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:

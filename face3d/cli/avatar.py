@@ -28,6 +28,9 @@ def train(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The avatar's folder, e.g. ada.avatar.", show_default=False)
     ],
+    kind: Annotated[
+        str, typer.Option(help="gaussian (drawn at once, sharper) or radiance (seconds a picture, half the size).")
+    ] = "gaussian",
     preset: Annotated[
         str, typer.Option(help="cpu (256 pixels) or gpu (512 pixels, for hours without one); photos twice as many.")
     ] = "cpu",
@@ -53,15 +56,18 @@ def train(
             require_writable_directory(output)
             given = None if head is None else Head.load(head)
             if (guess_type(source.name)[0] or "").startswith("image/"):
+                if kind != "gaussian":
+                    raise Face3DError(f"A photo is lifted onto Gaussians; --kind {kind} is for videos.")
                 if holdout:
                     raise Face3DError("A photo has no end to hold out; --holdout is for videos.")
-                made, found = front_door.from_photo(
+                _, found = front_door.from_photo(
                     source, output, preset=preset, head=given, face=face, progress=lines.frames
                 )
             else:
-                made, found = front_door.train(
+                _, found = front_door.train(
                     source,
                     output,
+                    kind=kind,
                     preset=preset,
                     holdout=holdout,
                     head=given,
@@ -70,7 +76,8 @@ def train(
                     learning=lines.steps,
                 )
         seen = "a photo" if found["frames"] == 1 else f"{found['frames']} frames"
-        typer.echo(f"Avatar: {output} ({len(made.gaussians)} Gaussians from {seen})")
+        made_of = f"{found['gaussians']} Gaussians" if "gaussians" in found else "a radiance field"
+        typer.echo(f"Avatar: {output} ({made_of} from {seen})")
         if found["psnr"] is not None:
             typer.echo(
                 f"Held out: {len(found['held_out'])} frames, head {found['psnr']:.2f} dB, SSIM {found['ssim']:.3f}"
@@ -96,9 +103,9 @@ def render(
     """Let an avatar play a performance to a video, with sound."""
     with one_sentence_errors(ValueError), StageLines() as stages:
         stages("loading", 0.0)
-        from avatars.gaussian import GaussianAvatar
         from avatars.media import write_video
         from avatars.neural.performer import View, frames
+        from face3d.avatar import load
         from morphable import Performance
         from morphable.editing import frame_times, video_rate
 
@@ -107,7 +114,7 @@ def render(
         count = len(frame_times(performance, chosen))
         view = View(math.radians(yaw), math.radians(orbit), size)
         behind = None if background is None else _colour(background)
-        pictures = frames(GaussianAvatar.load(folder), performance, chosen, view, background=behind)
+        pictures = frames(load(folder), performance, chosen, view, background=behind)
         output.parent.mkdir(parents=True, exist_ok=True)
         write_video(output, stages.drawing(pictures, count), chosen, sound)
     typer.echo(f"Video: {output} ({count} frames, {count / chosen:.1f} s)")

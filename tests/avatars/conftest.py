@@ -1,4 +1,5 @@
-"""A small made-up head with every part that a model may have, so that these tests need no asset."""
+"""A small made-up head with every part that a model may have, so that most tests here need no asset; and a drawn clip
+of the default head, from which avatars are learned."""
 
 from __future__ import annotations
 
@@ -6,8 +7,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import torch
 
-from morphable import ARKIT_NAMES, Head, Texture, catalogue
+import morphable
+from avatars.capture import Capture, still_background
+from avatars.mesh_performer import MeshPerformer
+from avatars.painting import studio_lights
+from morphable import ARKIT_NAMES, Head, Performance, Texture, catalogue
+from morphable.editing import sampled
+from renderers import Camera
+
+CLIP_SIZE = 72
 
 
 @dataclass
@@ -111,3 +121,27 @@ def head(model: SphereModel) -> Head:
         textures={name: noise(4 if name == "lashes" else 3) for name in ("head", "eyes", "teeth", "tongue", "lashes")},
         provenance={"photo": "ä b.jpg", "warnings": [], "seed": None, "scale": 1 / 3, "nested": {"": ""}},
     )
+
+
+@pytest.fixture(scope="session")
+def person() -> Head:
+    model = morphable.load()
+    return Head.from_model(model, torch.zeros(model.identities), morphable.default_textures(model, resolution=128))
+
+
+@pytest.fixture(scope="session")
+def capture(person: Head) -> Capture:
+    """Ten drawn frames: a head that turns and opens its mouth."""
+    share = np.linspace(0, 1, 10)
+    weights = np.zeros((10, 52))
+    weights[:, ARKIT_NAMES.index("jawOpen")] = 0.6 * np.sin(3 * share) ** 2
+    performance = Performance.of(share, weights, head=np.outer(np.sin(5 * share), [0.05, 0.2, 0.0]))
+    camera = Camera.looking_at((0.0, 0.0, 0.75), (0, -0.02, 0), (0, 1, 0), 0.5, (CLIP_SIZE, CLIP_SIZE))
+    performer = MeshPerformer(person, 256)
+    drawn = np.stack(
+        [performer.draw(sampled(performance, np.array([time])), camera, studio_lights()) for time in performance.times]
+    )
+    masks = drawn[..., 3]
+    opacity = masks[..., None] / 255
+    pictures = (drawn[..., :3] * opacity + 255 * (1 - opacity) + 0.5).astype(np.uint8)
+    return Capture(pictures, masks, still_background(pictures, masks), camera, person, performance)

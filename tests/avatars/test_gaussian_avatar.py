@@ -28,46 +28,20 @@ from avatars.neural.driving import Moment
 from avatars.neural.evaluation import report
 from avatars.neural.performer import View, frames
 from avatars.neural.similarity import structural_similarity
-from avatars.painting import studio_lights
-from morphable import ARKIT_NAMES, Head, Performance
-from renderers import Camera, splat
+from morphable import ARKIT_NAMES, Performance
+from renderers import splat
 
-SIZE = 72
 WHITE = np.ones(3, np.float32)
-SHORT = Preset(SIZE, 12, 11_000)
-
-
-@pytest.fixture(scope="module")
-def person() -> Head:
-    model = morphable.load()
-    return Head.from_model(model, torch.zeros(model.identities), morphable.default_textures(model, resolution=128))
-
-
-@pytest.fixture(scope="module")
-def capture(person: Head) -> Capture:
-    """Ten drawn frames: a head that turns and opens its mouth."""
-    share = np.linspace(0, 1, 10)
-    weights = np.zeros((10, 52))
-    weights[:, ARKIT_NAMES.index("jawOpen")] = 0.6 * np.sin(3 * share) ** 2
-    performance = Performance.of(share, weights, head=np.outer(np.sin(5 * share), [0.05, 0.2, 0.0]))
-    camera = Camera.looking_at((0.0, 0.0, 0.75), (0, -0.02, 0), (0, 1, 0), 0.5, (SIZE, SIZE))
-    performer = MeshPerformer(person, 256)
-    drawn = np.stack(
-        [performer.draw(_at(performance, index), camera, studio_lights()) for index in range(len(performance))]
-    )
-    masks = drawn[..., 3]
-    opacity = masks[..., None] / 255
-    pictures = (drawn[..., :3] * opacity + 255 * (1 - opacity) + 0.5).astype(np.uint8)
-    return Capture(pictures, masks, still_background(pictures, masks), camera, person, performance)
-
-
-def _at(performance: Performance, index: int) -> Performance:
-    return morphable.editing.sampled(performance, performance.times[index : index + 1])
+SHORT = Preset(72, 12, 11_000)
 
 
 @pytest.fixture(scope="module")
 def learned(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> GaussianAvatar:
     return trained(capture, tmp_path_factory.mktemp("steps"), preset=SHORT, held_out=np.array([9]))
+
+
+def _at(performance: Performance, index: int) -> Performance:
+    return morphable.editing.sampled(performance, performance.times[index : index + 1])
 
 
 def test_a_capture_comes_back(capture: Capture, tmp_path: Path) -> None:

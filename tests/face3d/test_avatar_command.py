@@ -19,6 +19,8 @@ from avatars.media import write_video
 from avatars.mesh_performer import MeshPerformer
 from avatars.painting import studio_lights
 from avatars.portrait import PosedPhoto
+from avatars.radiance import Preset
+from avatars.radiance.training import begun
 from face3d.cli import app
 from morphable import ARKIT_NAMES, Head, Performance
 from renderers import Camera
@@ -29,16 +31,30 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An avatar that was taught nothing."""
+def capture() -> Capture:
+    """Two frames of a grey person."""
     model = morphable.load()
     head = Head.from_model(model, torch.zeros(model.identities), morphable.default_textures(model, resolution=64))
     camera = Camera.looking_at((0.0, 0.0, 0.75), (0, -0.02, 0), (0, 1, 0), 0.5, (48, 64))
     pictures, masks = np.full((2, 48, 64, 3), 128, np.uint8), np.zeros((2, 48, 64), np.uint8)
     masks[:, 8:, 20:44] = 255
     performance = Performance.of(np.arange(2) / 25, np.zeros((2, 52)))
+    return Capture(pictures, masks, pictures[0], camera, head, performance)
+
+
+@pytest.fixture(scope="module")
+def folder(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An avatar that was taught nothing."""
     path = tmp_path_factory.mktemp("avatars") / "ada.avatar"
-    started(Capture(pictures, masks, pictures[0], camera, head, performance), np.arange(2)).save(path)
+    started(capture, np.arange(2)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def blank(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A radiance avatar that was taught nothing."""
+    path = tmp_path_factory.mktemp("avatars") / "eve.avatar"
+    begun(capture, np.arange(2), Preset(64, 1, 1, 3, 32, 2**10)).save(path)
     return path
 
 
@@ -110,6 +126,17 @@ def test_a_motion_is_rendered(folder: Path, motion: Path, tmp_path: Path) -> Non
     assert shown[0, 2, 2, 1] < 60
 
 
+def test_radiance_avatars_are_rendered_but_are_no_splats(blank: Path, motion: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.mp4"
+    done = run("render", blank, motion, "-o", output, "--size", 32)
+    assert done.exit_code == 0, done.output
+    assert output.is_file()
+    for refused in (("export", blank, "-o", tmp_path / "ada.ply"), ("view", blank)):
+        done = run(*refused)
+        assert done.exit_code == 1
+        assert "of the kind radiance" in done.output
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".spz"])
 def test_splats_are_exported(folder: Path, tmp_path: Path, suffix: str) -> None:
     output = tmp_path / f"ada{suffix}"
@@ -139,6 +166,8 @@ def test_a_page_is_exported(folder: Path, motion: Path, tmp_path: Path) -> None:
         (("train", "grey.png", "-o", "new.avatar"), "No face found"),
         (("train", "grey.mp4", "-o", "new.avatar"), "No face was found"),
         (("train", "grey.mp4", "-o", "new.avatar", "--preset", "tpu"), "cpu or gpu"),
+        (("train", "grey.mp4", "-o", "new.avatar", "--kind", "nerf"), "gaussian or radiance"),
+        (("train", "grey.png", "-o", "new.avatar", "--kind", "radiance"), "is for videos"),
         (("train", "grey.mp4", "-o", "talk.csv"), "is a file"),
         (("render", "gone.avatar", "talk.csv", "-o", "out.mp4"), "holds no avatar"),
         (("render", "ada.avatar", "talk.csv", "-o", "out.avi"), ".mp4"),
