@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
@@ -18,6 +18,7 @@ import morphable
 from avatars.painting import Paint, draw_head, paint, to_srgb8
 from face3d.appearance.iris import iris_colour
 from face3d.appearance.light import separate_skin_and_light, shading
+from face3d.appearance.mask import shown
 from face3d.appearance.plain import plain_picture
 from face3d.appearance.sheet import CLAY, preview_sheet
 from face3d.appearance.unwrap import PhotoView, unwrap
@@ -44,7 +45,7 @@ from face3d.perception import FaceDetector, MediaPipeDetector, select
 from face3d.photo import Photo, load_photo
 from face3d.report import make_report, provenance
 from face3d.stages import Progress, Stages
-from face3d.subject import Subject
+from face3d.subject import Subject, Window
 from morphable import ARKIT_NAMES, Head, MorphableModel
 from morphable.appearance import IRIS_DIAMETER, default_textures, plain_textures
 from renderers import srgb_to_linear
@@ -151,13 +152,10 @@ def run_reconstruction(
     stages("painting the texture")
     main = _most_frontal(states)
     subject, state = subjects[main], states[main]
-    lit = [_fit_appearance(each, its_state) for each, its_state in zip(subjects, states, strict=True)]
-    skin, light = lit[main]
-    textures = _own_textures(subject, state, skin, light, texture_size)
-    views = [
-        _photo_view(each, its_state, its_light)
-        for each, its_state, (_, its_light) in zip(subjects, states, lit, strict=True)
-    ]
+    looks = [_fit_appearance(each, its_state) for each, its_state in zip(subjects, states, strict=True)]
+    skin, light = looks[main].skin, looks[main].light
+    views = [_photo_view(*each) for each in zip(subjects, states, looks, strict=True)]
+    textures = _own_textures(subject, state, views[main], skin, texture_size)
     views = [views[main], *(view for view, each in zip(views, subjects, strict=True) if _adds_to(each, subject))]
     textures["head"] = unwrap(views, model, textures["head"], texture_size)
 
@@ -312,24 +310,45 @@ def _redetected(subject: Subject, state: State, painted: Paint) -> Float[np.ndar
     return found.landmarks / scale + np.array([window.x, window.y, 0.0])
 
 
-def _fit_appearance(subject: Subject, state: State) -> tuple[Float[Tensor, "3"], Float[Tensor, "9 3"]]:
-    """The skin's colour and the light."""
-    window = subject.window(LIGHT_SIZE, LIGHT_MARGIN)
+@dataclass(frozen=True)
+class _Appearance:
+    """How a photo shows the skin.
+
+    Attributes:
+        skin: linear albedo.
+        light: spherical harmonics.
+        hidden: how likely each pixel of the window of `_light_window` shows something before the head.
+    """
+
+    skin: Float[Tensor, "3"]
+    light: Float[Tensor, "9 3"]
+    hidden: Float[Tensor, "size size"]
+
+
+def _fit_appearance(subject: Subject, state: State) -> _Appearance:
+    window, model = _light_window(subject), subject.model
     camera = window.camera(subject.camera(state))
-    model = subject.model
-    vertices = subject.vertices(state)
     white = paint(model, plain_textures(model, skin_colour=(0.5, 0.5, 0.5), resolution=256), 256)
-    result = draw_head(camera, vertices, model, white, lights=[], supersample=1)
-    triangle = result.fragments.triangle[0]
-    on_face = bare_skin(model)[model.triangles.long()].all(1)
-    opaque = torch.arange(len(model.triangles))[: len(on_face)]
-    seen = (triangle >= 0) & on_face[opaque][triangle.clamp(min=0).long()]
-    photo = window.pixels(subject.photo.pixels)
-    seen &= window.inside(subject.photo.pixels)
-    chosen = seen & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
+    result = draw_head(camera, subject.vertices(state), model, white, lights=[], supersample=1)
+    triangle, inside = result.fragments.triangle[0], window.inside(subject.photo.pixels)
+
+    def seen(vertices: Bool[Tensor, " vertex"]) -> Bool[Tensor, "size size"]:
+        whole = vertices[model.triangles.long()].all(1)
+        return inside & (triangle >= 0) & whole[triangle.clamp(min=0).long()]
+
+    skin, core = seen(bare_skin(model)), seen(model.regions["cheeks"] | model.regions["nose"])
+    photo, normals = window.pixels(subject.photo.pixels), result.normals[0]
+    radiance = srgb_to_linear(photo)
+    head = shown(radiance, normals, skin, core & skin, subject.greyscale)
+    skin &= head > 0.5
+    chosen = skin & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
     if chosen.sum() < 50:
-        chosen = seen
-    return separate_skin_and_light(srgb_to_linear(photo[chosen]), result.normals[0][chosen], subject.greyscale)
+        chosen = skin
+    return _Appearance(*separate_skin_and_light(radiance[chosen], normals[chosen], subject.greyscale), 1 - head)
+
+
+def _light_window(subject: Subject) -> Window:
+    return subject.window(LIGHT_SIZE, LIGHT_MARGIN)
 
 
 def _adds_to(other: Subject, main: Subject) -> bool:
@@ -338,15 +357,15 @@ def _adds_to(other: Subject, main: Subject) -> bool:
 
 
 def _own_textures(
-    subject: Subject, state: State, skin: Float[Tensor, "3"], light: Float[Tensor, "9 3"], size: int
+    subject: Subject, state: State, view: PhotoView, skin: Float[Tensor, "3"], size: int
 ) -> dict[str, UInt8[np.ndarray, "h w c"]]:
     """All parts' textures as the model has them, in the person's colours."""
-    model, view = subject.model, _photo_view(subject, state, light)
+    model = subject.model
     scores = subject.observation.expression_scores
     openness = 1.0 - (scores["eyeBlinkLeft"] + scores["eyeBlinkRight"]) / 2
     towards = torch.nn.functional.normalize(view.camera.position, dim=0)
     landmarks = _in_window(subject)
-    iris = iris_colour(view.photo.numpy(), landmarks, shading(towards[None], light)[0], openness)
+    iris = iris_colour(view.photo.numpy(), landmarks, shading(towards[None], view.light)[0], openness)
     if subject.greyscale:
         iris = iris.mean().expand(3)
     textures = default_textures(
@@ -361,15 +380,16 @@ def _own_textures(
     return textures
 
 
-def _photo_view(subject: Subject, state: State, light: Float[Tensor, "9 3"]) -> PhotoView:
+def _photo_view(subject: Subject, state: State, look: _Appearance) -> PhotoView:
     window = subject.window(UNWRAP_SIZE, LOOK_MARGIN)
+    hidden = window.of(_light_window(subject), look.hidden)
     corners = _in_window(subject)[list(OUTER_EYE_CORNERS)]
     return PhotoView(
         photo=window.pixels(subject.photo.pixels),
-        inside=window.inside(subject.photo.pixels),
+        shown=window.inside(subject.photo.pixels) * (1 - hidden),
         camera=window.camera(subject.camera(state)),
         vertices=subject.vertices(state),
-        light=light,
+        light=look.light,
         eye_distance=float(np.linalg.norm(corners[0] - corners[1])),
     )
 

@@ -76,6 +76,13 @@ class Window:
         x, y = self.x + steps, self.y + steps
         return ((y > 0) & (y < height))[:, None] & ((x > 0) & (x < width))
 
+    def of(self, other: "Window", image: Float[Tensor, "other_size other_size"]) -> Float[Tensor, "size size"]:
+        """An image over another square of the photo, resampled for this one; 0 beyond it."""
+        steps = (torch.arange(self.size) + 0.5) * self.side / self.size
+        x, y = (2 * (start + steps - first) / other.side - 1 for start, first in ((self.x, other.x), (self.y, other.y)))
+        places = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).float()
+        return torch.nn.functional.grid_sample(image[None, None], places[None], align_corners=False)[0, 0]
+
     def pixels(self, photo: UInt8[np.ndarray, "height width 3"]) -> Float[Tensor, "size size 3"]:
         """sRGB in [0, 1]; black beyond the photo."""
         source, shrink = Image.fromarray(photo), 1

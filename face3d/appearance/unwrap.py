@@ -19,6 +19,8 @@ GRAZING = (0.2, 0.6)
 """Cosine between surface and line of sight from which a texel begins to be, and is fully, taken from the photo."""
 GLIMPSED = (0.05, 0.3)
 """As GRAZING, for telling whether there is hair: it goes on beyond the outline, so where exactly matters less."""
+SHOWN = (0.5, 1.0)
+"""How likely a pixel shows the head from which it begins to be, and is fully, taken."""
 DEPTH_TOLERANCE = 0.004
 """Metres by which a texel may lie behind the nearest surface and still be seen."""
 RIM = 0.05
@@ -78,14 +80,14 @@ class PhotoView:
 
     Attributes:
         photo: sRGB in [0, 1], as the camera sees it.
-        inside: which pixels of `photo` there are; the others are padding.
+        shown: how likely each pixel of `photo` shows the head, from 0 to 1; 0 on padding. See `appearance.mask`.
         vertices: as posed in the photo.
         light: spherical harmonics that lit the face.
         eye_distance: between the outer eye corners, in pixels of the photo.
     """
 
     photo: Float[Tensor, "height width 3"]
-    inside: Bool[Tensor, "height width"]
+    shown: Float[Tensor, "height width"]
     camera: Camera
     vertices: Float[Tensor, "vertex 3"]
     light: Float[Tensor, "9 3"]
@@ -242,13 +244,12 @@ def _seen(
     rim = torch.as_tensor(np.maximum(outline, _near_eyes(model, fragments.triangle[0], view.eye_distance)))
     pixels = camera.project(positions.flatten(0, 1)).view(*positions.shape[:2], 2)
     places = pixels / pixels.new_tensor([width, height]) * 2 - 1
-    found = _sampled(torch.stack([depth, rim, photo.amax(-1), view.inside.float()], -1), places)
+    found = _sampled(torch.stack([depth, rim, photo.amax(-1), view.shown], -1), places)
     distance = camera.view(positions.flatten(0, 1))[:, 2].view(positions.shape[:2])
     facing = (normals * torch.nn.functional.normalize(camera.position - positions, dim=-1)).sum(-1)
     visible = (distance > 0) & (distance < found[..., 0] + DEPTH_TOLERANCE) & (places.abs() < 1).all(-1)
-    visible &= found[..., 3] > 0.99
     unclipped = 1 - 0.8 * _smoothstep(found[..., 2], *CLIPPED)
-    visible = visible * normals.any(-1) * unclipped
+    visible = visible * normals.any(-1) * unclipped * _smoothstep(found[..., 3], *SHOWN)
     trust = visible * _smoothstep(facing, *GRAZING) * (1 - found[..., 1])
     return places, trust, visible * _smoothstep(facing, *GLIMPSED), facing
 

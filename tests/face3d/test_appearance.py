@@ -82,7 +82,7 @@ def test_unwrapping_a_rendered_head_gives_its_texture_back(model: MorphableModel
     camera = Camera.looking_at([0.0, 0.0, 1.0], [0.0, -0.02, 0.0], [0.0, 1.0, 0.0], 0.35, (768, 768))
     lit = draw_head(camera, vertices, model, painted, lights=[EnvironmentLight(side_light())], supersample=2)
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-    view = PhotoView(photo, torch.ones(photo.shape[:2]).bool(), camera, vertices, side_light(), 200.0)
+    view = PhotoView(photo, torch.ones(photo.shape[:2]), camera, vertices, side_light(), 200.0)
     found = unwrap([view], model, base, size=512)
     middle = np.s_[200:330, 215:297]
     error = np.abs(found[middle].astype(float) - (base * tint)[middle])
@@ -101,7 +101,7 @@ def test_the_unseen_half_is_completed_from_the_seen_one(model: MorphableModel, v
     ambient[0] = 3.0
     lit = draw_head(camera, vertices, model, paint(model, dark, 256), lights=[EnvironmentLight(ambient)])
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-    view = PhotoView(photo, torch.ones(photo.shape[:2]).bool(), camera, vertices, ambient, 130.0)
+    view = PhotoView(photo, torch.ones(photo.shape[:2]), camera, vertices, ambient, 130.0)
     found = unwrap([view], model, base, size=256).astype(float)
     cheeks = found[140:165, 95:110].mean(), found[140:165, 146:161].mean()
     expected = dark["head"][140:165, 95:110].mean()
@@ -121,7 +121,7 @@ def test_photos_from_both_sides_give_each_its_own(model: MorphableModel, vertice
         ambient[0], told[0] = brightness, 3.0
         lit = draw_head(camera, vertices, model, paint(model, marked, 256), lights=[EnvironmentLight(ambient)])
         photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-        views.append(PhotoView(photo, torch.ones(512, 512).bool(), camera, vertices, told, 130.0))
+        views.append(PhotoView(photo, torch.ones(512, 512), camera, vertices, told, 130.0))
     both = unwrap(views, model, textures["head"], size=256).astype(float)
     for cheek in (np.s_[140:165, 90:112], np.s_[140:165, 144:166]):
         assert np.abs(both[cheek] - marked["head"][cheek]).mean() < 6
@@ -148,7 +148,7 @@ def unwrapped(
     lights: list[Light] = [EnvironmentLight(side_light())]
     lit = draw_head(camera, vertices, model, painted, lights=lights, background=behind, supersample=1)
     photo = linear_to_srgb(lit.colour[0].clamp(0, 1))
-    everywhere = torch.ones(photo.shape[:2]).bool()
+    everywhere = torch.ones(photo.shape[:2])
     fitted = vertices + torch.tensor([slip, slip, 0.0])
     return unwrap([PhotoView(photo, everywhere, camera, fitted, side_light(), 230.0)], model, base, size)
 
