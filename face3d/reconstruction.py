@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from face3d.appearance.plain import plain_picture
 from face3d.appearance.sheet import CLAY, preview_sheet
 from face3d.appearance.unwrap import PhotoView, unwrap
 from face3d.errors import Face3DError
+from face3d.fitting import network_evidence
 from face3d.fitting.evidence import OUTER_EYE_CORNERS
 from face3d.fitting.eye_rulers import (
     LEFT_JOINT,
@@ -41,11 +42,12 @@ from face3d.fitting.posterior import Posterior
 from face3d.fitting.shading import Radiance, bare_skin
 from face3d.fitting.start import first_state, priors
 from face3d.output import atomic_directory
-from face3d.perception import FaceDetector, MediaPipeDetector, select
+from face3d.perception import FaceDetector, FaceObservation, MediaPipeDetector, select
 from face3d.photo import Photo, load_photo
 from face3d.report import make_report, provenance
 from face3d.stages import Progress, Stages
 from face3d.subject import Subject, Window
+from face3d.synth.classes import COVERING
 from morphable import ARKIT_NAMES, Head, MorphableModel
 from morphable.appearance import IRIS_DIAMETER, default_textures, plain_textures
 from renderers import srgb_to_linear
@@ -145,7 +147,7 @@ def run_reconstruction(
     subjects, unseen = _subjects([photos] if isinstance(photos, Photo) else photos, face, model, detector)
 
     stages("fitting the shape")
-    belief = IdentityRegression.load().belief([subject.observation for subject in subjects])
+    belief = _belief([subject.observation for subject in subjects])
     geometry = _fit_geometry(subjects, belief, stages)
     states, posterior = geometry.states, Posterior.of(model, geometry.belief)
 
@@ -173,6 +175,14 @@ def run_reconstruction(
     fit, preview = _pictures(subject, state, head)
     report["seconds"] = stages.finish()
     return Reconstruction(head, preview, fit, textures["head"], report, geometry.steps)
+
+
+def _belief(observations: Sequence[FaceObservation]) -> Belief:
+    """What the network tells of the identity, where it has read all photos, else what is learned of the detector."""
+    readings = [each.reading for each in observations if each.reading is not None]
+    if len(readings) == len(observations):
+        return network_evidence.belief(readings)
+    return IdentityRegression.load().belief(observations)
 
 
 @dataclass(frozen=True)
@@ -273,11 +283,19 @@ def _geometry_fit(subject: Subject) -> GeometryFit:
     beliefs = priors(
         torch.tensor(scores, dtype=torch.float64), subject.photo.focal_pixels, subject.height, subject.width
     )
+    reading, sigma = observation.reading, None
+    if reading is not None:
+        sigma = network_evidence.landmark_sigma(reading, len(observation.landmarks))
+        expression, deviation = (
+            torch.as_tensor(each).double() for each in (reading.expression, reading.expression_deviation)
+        )
+        beliefs = replace(beliefs, expression=expression, expression_sigma=deviation)
     seen = Measurements(
         landmarks=torch.tensor(observation.landmarks[:, :2].copy()),
         luminance=subject.photo.pixels.mean(2),
         principal=subject.principal,
         radiance=_radiance(subject),
+        landmark_sigma=sigma,
     )
     return GeometryFit(subject.model, seen, beliefs)
 
@@ -286,9 +304,18 @@ def _radiance(subject: Subject) -> Radiance:
     window = subject.window(SHADED_SIZE, LIGHT_MARGIN)
     linear = srgb_to_linear(window.pixels(subject.photo.pixels)).numpy()
     blurred = gaussian_filter(linear, (SHADED_BLUR, SHADED_BLUR, 0))
+    blurred[_covered(subject, window)] = 0.0  # unexposed, so that it does not count
     return Radiance(
         torch.tensor(blurred).double(), torch.tensor([window.x, window.y]).double(), window.size / window.side
     )
+
+
+def _covered(subject: Subject, window: Window) -> Bool[np.ndarray, "size size"]:
+    """Where in a window the network, if it has read the photo, sees something before the face."""
+    if subject.observation.reading is None:
+        return np.zeros((window.size, window.size), bool)
+    classes, _ = subject.observation.reading.classes_at(window.centres().reshape(-1, 2))
+    return np.isin(classes, COVERING).reshape(window.size, window.size)
 
 
 def _most_frontal(states: Sequence[State]) -> int:
@@ -340,6 +367,7 @@ def _fit_appearance(subject: Subject, state: State) -> _Appearance:
     photo, normals = window.pixels(subject.photo.pixels), result.normals[0]
     radiance = srgb_to_linear(photo)
     head = shown(radiance, normals, skin, core & skin, subject.greyscale)
+    head = head * torch.from_numpy(~_covered(subject, window))
     skin &= head > 0.5
     chosen = skin & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
     if chosen.sum() < 50:

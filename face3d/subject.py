@@ -76,6 +76,11 @@ class Window:
         x, y = self.x + steps, self.y + steps
         return ((y > 0) & (y < height))[:, None] & ((x > 0) & (x < width))
 
+    def centres(self) -> Float[np.ndarray, "size size 2"]:
+        """Of its pixels, in the photo's."""
+        steps = (np.arange(self.size) + 0.5) * self.side / self.size
+        return np.stack(np.meshgrid(self.x + steps, self.y + steps), -1)
+
     def of(self, other: "Window", image: Float[Tensor, "other_size other_size"]) -> Float[Tensor, "size size"]:
         """An image over another square of the photo, resampled for this one; 0 beyond it."""
         steps = (torch.arange(self.size) + 0.5) * self.side / self.size

@@ -9,6 +9,8 @@ from face3d.cli.options import Landmarker, WhichFace
 from face3d.cli.talk import StageLines, one_sentence_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from face3d.perception import FaceDetector
     from face3d.perception.published import PublishedNetwork
     from face3d.reconstruction import Reconstruction
@@ -26,7 +28,11 @@ def reconstruct(
     ] = "default",
     network: Annotated[
         str | None,
-        typer.Option(help="Published network of that model, which gives the shape: mica, smirk …", show_default=False),
+        typer.Option(
+            help="Published network of that model, which gives the shape: mica, smirk …; or a .safetensors of "
+            "`face3d train perception`, which reads the photos for the fit.",
+            show_default=False,
+        ),
     ] = None,
     landmarker: Landmarker = None,
 ) -> None:
@@ -37,7 +43,8 @@ def reconstruct(
 
         require_writable_directory(output)
         _require_model(model)
-        published = _network(network, model)
+        own = _own_network(network)
+        published = _network(network, model) if own is None else None
         with StageLines() as stages:
             stages("loading", 0.0)
             from face3d.perception import MediaPipeDetector
@@ -45,11 +52,11 @@ def reconstruct(
 
             with MediaPipeDetector(landmarker) as detector:
                 if any(is_scan(path) for path in inputs):
-                    if published is not None:
+                    if network is not None:
                         raise Face3DError("A scan has a shape of its own; --network is for photos.")
                     result = _from_scan(inputs, texture_size, detector, stages)
                 else:
-                    result = _from_photos(inputs, face, texture_size, detector, stages)
+                    result = _from_photos(inputs, face, texture_size, own(detector) if own else detector, stages)
                 if model != "default":
                     stages("carrying it to the other model", 0.0)
                     result = _on_model(result, model)
@@ -81,6 +88,17 @@ def _on_model(result: "Reconstruction", model: str) -> "Reconstruction":
     conversion = convert(result.head, model)
     left = {"surface_mm": round(conversion.surface_mm, 3), "coefficients_mm": round(conversion.model_mm, 3)}
     return replace(result, head=conversion.head, report=result.report | {"converted": {"model": model} | left})
+
+
+def _own_network(name: str | None) -> "Callable[[FaceDetector], FaceDetector] | None":
+    """What makes a detector read faces by the network of a .safetensors file; None where none is named."""
+    from functools import partial
+
+    from face3d.perception.network import FaceReader, NetworkDetector
+
+    if name is None or Path(name).suffix != ".safetensors":
+        return None
+    return partial(NetworkDetector, reader=FaceReader.load(Path(name)))
 
 
 def _network(name: str | None, model: str) -> "PublishedNetwork | None":

@@ -47,6 +47,8 @@ class Measurements:
     luminance: Float[np.ndarray, "height width"]
     principal: Float[Tensor, "2"]
     radiance: Radiance | None = None
+    landmark_sigma: Float[Tensor, "478"] | None = None
+    """Of the landmarks, where the detector tells it; else as `evidence` has it."""
 
 
 class GeometryFit:
@@ -121,7 +123,10 @@ class GeometryFit:
     def _landmark_term(self, state: State, shapes: Tensor, bias: Tensor | None) -> PointTerm:
         facing = self.landmarks.gather(self._facing(state, shapes)[:, None])[:, 0]
         targets = self.seen.landmarks if bias is None else self.seen.landmarks - bias
-        return PointTerm(self._landmark_basis(shapes), targets, landmark_sigma(facing, self.eye_distance(state)))
+        sigma = self.seen.landmark_sigma
+        if sigma is None:
+            sigma = landmark_sigma(facing, self.eye_distance(state))
+        return PointTerm(self._landmark_basis(shapes), targets, sigma)
 
     def _outline_term(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> PointTerm | None:
         facing = self._facing(state, shapes)

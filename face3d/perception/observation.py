@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
 from face3d.errors import Face3DError
+
+if TYPE_CHECKING:
+    from face3d.perception.network import FaceReading
 
 SMALLEST_FACE = 40
 """Pixels. A narrower face shows too little to reconstruct."""
@@ -31,6 +34,8 @@ class FaceObservation:
     the head's pose; the translation belongs to the detector's own camera and says nothing about the photo's."""
     score: float
     """How sure the detector is that this is a face, from 0 to 1."""
+    reading: "FaceReading | None" = None
+    """What the project's own network says of the face, where it was asked."""
 
     @property
     def width(self) -> float:

@@ -29,6 +29,8 @@ MIRRORED = tuple(
     INDEX[name.replace("left", "right") if "left" in name else name.replace("right", "left")] for name in CLASSES
 )
 """The class that each becomes in a mirrored picture."""
+COVERING = tuple(INDEX[name] for name in ("hair", "glasses", "hat", "earring", "cloth", "occluder"))
+"""Classes of what lies before a face."""
 COLOURS = (
     (0, 0, 0),
     (232, 190, 172),

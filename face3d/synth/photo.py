@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from face3d.synth.anatomy import anatomy
 from face3d.synth.background import background
 from face3d.synth.camera import View, view
-from face3d.synth.classes import INDEX
+from face3d.synth.classes import COVERING, INDEX
 from face3d.synth.clothing import NECK_BASE, clothing
 from face3d.synth.faults import with_faults
 from face3d.synth.glasses import SHARE as GLASSES
@@ -31,7 +31,6 @@ SUPERSAMPLE = 1.25
 HIDDEN = 0.006
 """Metres by which something must lie before a landmark to hide it."""
 FACE = tuple(range(INDEX["skin"], INDEX["mouth"]))
-COVERING = tuple(INDEX[name] for name in ("hair", "glasses", "hat", "earring", "cloth", "occluder"))
 
 
 @dataclass(frozen=True, eq=False)

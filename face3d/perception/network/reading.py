@@ -56,12 +56,19 @@ class FaceReading:
     ) -> tuple[UInt8[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
         """The classes over an image of that size, and where in it the crop lies; background elsewhere."""
         x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        classes, inside = self.classes_at(np.stack([x, y], -1).reshape(-1, 2))
+        return classes.reshape(height, width), inside.reshape(height, width)
+
+    def classes_at(
+        self, points: Float[np.ndarray, "point 2"]
+    ) -> tuple[UInt8[np.ndarray, " point"], Bool[np.ndarray, " point"]]:
+        """The classes at places in the image, pixels, and whether the crop holds them; background elsewhere."""
         side = len(self.classes)
-        column, row = np.floor(self.crop.into(np.stack([x, y], -1).reshape(-1, 2)) * side).astype(int).T
+        column, row = np.floor(self.crop.into(points) * side).astype(int).T
         inside = (row >= 0) & (row < side) & (column >= 0) & (column < side)
-        image = np.zeros(height * width, np.uint8)
-        image[inside] = self.classes[row[inside], column[inside]]
-        return image.reshape(height, width), inside.reshape(height, width)
+        classes = np.zeros(len(points), np.uint8)
+        classes[inside] = self.classes[row[inside], column[inside]]
+        return classes, inside
 
 
 class FaceReader:
