@@ -1,7 +1,8 @@
 """`face3d train`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -9,6 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from face3d.cli.options import OutputFile
 from face3d.cli.talk import TerminalProgress, one_sentence_errors
 
+if TYPE_CHECKING:
+    from face3d.perception.teaching import Lesson
+
+Preset = TypeVar("Preset")
 train = typer.Typer(no_args_is_help=True)
 
 
@@ -29,33 +34,62 @@ def _networks() -> None:
     """Teach the project's networks on synthetic photos, and write them for other runtimes."""
 
 
+Folder = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder; one that is there is gone on with.", show_default=False)
+]
+Until = Annotated[
+    int | None, typer.Option(min=1, help="Stop after this step; the same command goes on.", show_default=False)
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the photos and of the start.")]
+
+
 @train.command()
 def perception(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder; one that is there is gone on with.", show_default=False)
-    ],
+    output: Folder,
     preset: Annotated[str, typer.Option(help="cpu, cpu-small or gpu.")] = "cpu",
-    until: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this step; the same command goes on.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the photos and of the start.")] = 0,
+    until: Until = None,
+    seed: Seed = 0,
 ) -> None:
     """Teach the network that finds landmarks, pose and classes of pixels; can be killed and started again at any time.
 
     Several processes: torchrun --nproc-per-node 2 -m face3d train perception -o DIR.
     """
     with one_sentence_errors():
-        from face3d.errors import Face3DError
-        from face3d.output import require_writable_directory
-        from face3d.perception.network.training import PRESETS
-        from face3d.perception.network.training import train as teach
+        from face3d.perception.network.training import PRESETS, lesson
 
-        if preset not in PRESETS:
-            raise Face3DError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
-        require_writable_directory(output)
-        with StepCount() as steps:
-            teach(output, PRESETS[preset], seed, until, steps)
-    typer.echo(f"Network: {output / 'perception.safetensors'}; curves: {output / 'curves.png'}")
+        _taught(output, lesson(_chosen(PRESETS, preset), seed), until)
+
+
+@train.command()
+def detector(
+    output: Folder,
+    preset: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    until: Until = None,
+    seed: Seed = 0,
+) -> None:
+    """Teach the network that finds faces: boxes, five points, poses; as `perception`, can be killed at any time."""
+    with one_sentence_errors():
+        from face3d.perception.finder.training import PRESETS, lesson
+
+        _taught(output, lesson(_chosen(PRESETS, preset), seed), until)
+
+
+def _chosen(presets: Mapping[str, Preset], name: str) -> Preset:
+    from face3d.errors import Face3DError
+
+    if name not in presets:
+        raise Face3DError(f"There is no preset {name!r}; choose one of {', '.join(presets)}.")
+    return presets[name]
+
+
+def _taught(output: Path, lesson: "Lesson", until: int | None) -> None:
+    from face3d.output import require_writable_directory
+    from face3d.perception.teaching import CURVES, teach
+
+    require_writable_directory(output)
+    with StepCount() as steps:
+        teach(output, lesson, until, steps)
+    typer.echo(f"Network: {output / lesson.weights}; curves: {output / CURVES}")
 
 
 @train.command()

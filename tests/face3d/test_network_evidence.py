@@ -114,7 +114,7 @@ def test_photos_add_their_evidence(photo: SyntheticPhoto) -> None:
 
 
 def test_unsure_landmarks_move_the_fit_less(subject: Subject, photo: SyntheticPhoto) -> None:
-    """Half of the landmarks lies 4 pixels aside: where the network says that they may, the fit stays with the others."""
+    """Half of the landmarks lies 4 pixels aside: where the network says so, the fit stays with the others."""
     x = photo.landmarks[:478, 0]
     wrong = x < np.median(x)
     away = []

@@ -28,9 +28,9 @@ from face3d.perception.network.examples import (
 )
 from face3d.perception.network.losses import gaussian, losses, missing_overlap
 from face3d.perception.network.reading import upright
-from face3d.perception.network.training import PRESETS, Preset, lesson, train
+from face3d.perception.network.training import PRESETS, Preset, lesson
 from face3d.perception.network.weights import load_network, save_network
-from face3d.perception.teaching import learn
+from face3d.perception.teaching import learn, teach
 from face3d.synth import CLASSES, synthetic_photo
 from face3d.synth.anatomy import anatomy
 
@@ -187,9 +187,9 @@ def test_overlap_counts_rare_classes_alike() -> None:
 def test_teaching_goes_on_as_if_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SIZES, "tiny", TINY)
     preset = Preset("tiny", steps=6, batch=4, rate=1e-3, block=8, workers=0, kept_every=3)
-    train(tmp_path / "once", preset, seed=3)
-    train(tmp_path / "twice", preset, seed=3, until=3)
-    train(tmp_path / "twice", preset, seed=3)
+    teach(tmp_path / "once", lesson(preset, 3))
+    teach(tmp_path / "twice", lesson(preset, 3), until=3)
+    teach(tmp_path / "twice", lesson(preset, 3))
     once, twice = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("once", "twice"))
     assert once["step"] == twice["step"] == 6
     for kind in ("network", "average"):
@@ -199,7 +199,7 @@ def test_teaching_goes_on_as_if_never_stopped(tmp_path: Path, monkeypatch: pytes
     assert [line["step"] for line in log] == [3, 6]
     assert (tmp_path / "once" / "curves.png").stat().st_size > 1000
     with pytest.raises(Face3DError, match="other settings"):
-        train(tmp_path / "once", preset, seed=4)
+        teach(tmp_path / "once", lesson(preset, 4))
 
 
 def test_network_learns_one_batch(batch: Batch) -> None:
@@ -268,8 +268,9 @@ def test_two_processes_teach_one_network(tmp_path: Path) -> None:
     script = tmp_path / "teach.py"
     script.write_text(
         "import pathlib, sys\n"
-        "from face3d.perception.network.training import Preset, train\n"
-        "train(pathlib.Path(sys.argv[1]), Preset('small', 2, 2, 1e-3, 8, 0, 2), 3)\n"
+        "from face3d.perception.network.training import Preset, lesson\n"
+        "from face3d.perception.teaching import teach\n"
+        "teach(pathlib.Path(sys.argv[1]), lesson(Preset('small', 2, 2, 1e-3, 8, 0, 2), 3))\n"
     )
     runner = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run([*runner, str(script), str(tmp_path / "run")], check=True, timeout=300)

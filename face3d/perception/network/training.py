@@ -10,7 +10,7 @@ from face3d.perception.network.architecture import SIZES, FaceNetwork
 from face3d.perception.network.examples import Batch, Stream
 from face3d.perception.network.losses import SHARES, losses
 from face3d.perception.network.weights import save_network
-from face3d.perception.teaching import Lesson, Report, teach
+from face3d.perception.teaching import Lesson
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,6 @@ PRESETS = {
     "cpu-small": Preset("small", 30_000, 16, 2e-3, 256, 1, 100),
     "gpu": Preset("large", 60_000, 128, 2e-3, 2048, 14, 1000),
 }
-
-
-def train(folder: Path, preset: Preset, seed: int, until: int | None = None, report: Report | None = None) -> None:
-    """Teach a network in a folder: see `teach`."""
-    teach(folder, lesson(preset, seed), until, report)
 
 
 def lesson(preset: Preset, seed: int) -> Lesson[Batch]:
