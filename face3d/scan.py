@@ -69,9 +69,19 @@ def run_scan(
             return run_scan(path, texture_size=texture_size, detector=own, progress=progress)
     stages = Stages(progress)
     stages("reading the scan")
-    scan = load_scan(path)
-    model = morphable.load()
+    return fit_scan(load_scan(path), stages, texture_size=texture_size, detector=detector)
 
+
+def fit_scan(scan: Scan, stages: Stages, *, texture_size: int, detector: FaceDetector) -> Reconstruction:
+    """The head of a scan.
+
+    Args:
+        stages: told of what is done.
+
+    Raises:
+        Face3DError: no face can be seen on it.
+    """
+    model = morphable.load()
     stages("finding the face")
     landmarks = find_landmarks_on(scan, model, detector)
 

@@ -17,7 +17,15 @@ from avatars.gaussian.avatar import GaussianAvatar, Gaussians
 from avatars.gaussian.start import started
 from avatars.neural.driving import Moment
 from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES
-from avatars.neural.learning import Progress, frames_to_learn, learn
+from avatars.neural.learning import (
+    Progress,
+    frame_of_step,
+    frames_to_learn,
+    learn,
+    optimizer_groups,
+    restore_optimizers,
+    set_rates,
+)
 from avatars.neural.similarity import structural_similarity
 from avatars.neural.storage import flat_groups
 from renderers import splat
@@ -110,9 +118,8 @@ class Training:
 
     def advance(self) -> None:
         """One step, on the next frame of a shuffled round."""
-        turn, place = divmod(self.step, len(self.learned))
-        index = int(np.random.default_rng([0, turn]).permutation(self.learned)[place])
-        self._set_rates()
+        index = frame_of_step(self.learned, self.step)
+        set_rates(self.adam, self.rates, LAST_RATE ** (self.step / self.preset.steps))
         change = self.frames(torch.tensor([index]))[0] * DEVIATIONS
         moment = self.avatar.moment(self.capture.performance, index).changed(change)
         camera = self.capture.camera
@@ -160,10 +167,7 @@ class Training:
                 "seen": self.seen,
             },
         }
-        for number, optimizer in enumerate(self._optimizers()):
-            for key, held in optimizer.state_dict()["state"].items():
-                values = {name: torch.as_tensor(value) for name, value in held.items()}
-                groups[f"optimizer {number} {key}"] = values
+        groups |= optimizer_groups(self._optimizers())
         return {name: tensor.clone() for name, tensor in flat_groups(groups).items()}
 
     def restore(self, groups: dict[str, dict[str, Tensor]] | None) -> None:
@@ -177,13 +181,7 @@ class Training:
         self.step = int(kept["step"])
         self.frames.weight.data.copy_(kept["frames"])
         self.noticed, self.seen = kept["noticed"], kept["seen"]
-        for number, optimizer in enumerate(self._optimizers()):
-            whole = optimizer.state_dict()
-            for group, values in groups.items():
-                if group.startswith(f"optimizer {number} "):
-                    state = {k: int(v) if k == "step" and number else v for k, v in values.items()}
-                    whole["state"][int(group.split()[-1])] = state
-            optimizer.load_state_dict(whole)
+        restore_optimizers(self._optimizers(), groups)
 
     def _own(self, gaussians: Gaussians) -> None:
         """Take Gaussians as what is learned, with fresh optimizers."""
@@ -199,11 +197,6 @@ class Training:
 
     def _optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         return self.adam, self.frame_adam
-
-    def _set_rates(self) -> None:
-        share = LAST_RATE ** (self.step / self.preset.steps)
-        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
-            group["lr"] = rate * share
 
     def _loss(
         self, picture: Float[Tensor, "height width 3"], alpha: Float[Tensor, "height width"], index: int

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -82,3 +83,36 @@ def learn(
             checkpoints.write(folder, training.step, training.state())
         if progress:
             progress(training.step, steps, quality)
+
+
+def frame_of_step(learned: Int[np.ndarray, " learned"], step: int) -> int:
+    """The next frame of rounds that are shuffled anew each time, always in the same way."""
+    turn, place = divmod(step, len(learned))
+    return int(np.random.default_rng([0, turn]).permutation(learned)[place])
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> None:
+    """Step sizes of an optimizer's groups: a share of those at the start."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * share
+
+
+def optimizer_groups(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, dict[str, Tensor]]:
+    """What optimizers remember, as a checkpoint holds it."""
+    return {
+        f"optimizer {number} {key}": {name: torch.as_tensor(value) for name, value in held.items()}
+        for number, optimizer in enumerate(optimizers)
+        for key, held in optimizer.state_dict()["state"].items()
+    }
+
+
+def restore_optimizers(optimizers: Sequence[torch.optim.Optimizer], groups: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Give optimizers back what `optimizer_groups` wrote."""
+    for number, optimizer in enumerate(optimizers):
+        whole = optimizer.state_dict()
+        counts = isinstance(optimizer, torch.optim.SparseAdam)  # its steps are numbers, Adam's are tensors
+        for group, values in groups.items():
+            if group.startswith(f"optimizer {number} "):
+                state = {name: int(value) if name == "step" and counts else value for name, value in values.items()}
+                whole["state"][int(group.split()[-1])] = state
+        optimizer.load_state_dict(whole)

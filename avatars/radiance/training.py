@@ -14,7 +14,15 @@ from avatars.capture import Capture
 from avatars.neural.cloth import cloth_below
 from avatars.neural.driving import Moment, Surface
 from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES, Habits
-from avatars.neural.learning import Progress, frames_to_learn, learn
+from avatars.neural.learning import (
+    Progress,
+    frame_of_step,
+    frames_to_learn,
+    learn,
+    optimizer_groups,
+    restore_optimizers,
+    set_rates,
+)
 from avatars.neural.storage import flat_groups
 from avatars.radiance.avatar import PIXELS_PER_STEP, RadianceAvatar, canonical_moment, centres, covered
 from avatars.radiance.field import started
@@ -43,13 +51,13 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(128, 6000, 1024, 6, 192, 2**15),
+    "cpu": Preset(128, 2000, 1024, 6, 192, 2**15),
     "gpu": Preset(512, 30_000, 8192, 8, 768, 2**19),
 }
 COARSEST = 16
 FEATURES = 2
 """Of each entry."""
-TABLE_RATES = {"tables": 0.01, "moods": 0.001}
+TABLE_RATES = {"tables": 0.01, "moods": 0.0002}
 RATE = 0.003
 """Step sizes of Adam at the start: of tables, and of the networks."""
 LAST_RATE = 0.05
@@ -124,10 +132,9 @@ class Training:
 
     def advance(self) -> None:
         """One step, on some rays of the next frame of a shuffled round."""
-        turn, place = divmod(self.step, len(self.learned))
-        index = int(np.random.default_rng([0, turn]).permutation(self.learned)[place])
+        index = frame_of_step(self.learned, self.step)
         random = torch.Generator().manual_seed(self.step)
-        self._set_rates()
+        set_rates(self.adam, self.rates, LAST_RATE ** (self.step / self.preset.steps))
         shell, pixels = self._shell(index)
         chosen = pixels[torch.randint(len(pixels), (self.preset.rays,), generator=random)]
         change = self.frames(torch.tensor([index]))[0] * DEVIATIONS
@@ -170,9 +177,7 @@ class Training:
                 "occupied": self.avatar.room.occupied,
             },
         }
-        for number, optimizer in enumerate((self.adam, self.frame_adam)):
-            for key, held in optimizer.state_dict()["state"].items():
-                groups[f"optimizer {number} {key}"] = {name: torch.as_tensor(value) for name, value in held.items()}
+        groups |= optimizer_groups((self.adam, self.frame_adam))
         return {name: tensor.clone() for name, tensor in flat_groups(groups).items()}
 
     def restore(self, groups: dict[str, dict[str, Tensor]] | None) -> None:
@@ -186,24 +191,13 @@ class Training:
         self.step, self.densest = int(held["step"]), held["densest"]
         self.frames.weight.data.copy_(held["frames"])
         self.avatar.room = replace(self.avatar.room, occupied=held["occupied"])
-        for number, optimizer in enumerate((self.adam, self.frame_adam)):
-            whole = optimizer.state_dict()
-            for group, values in groups.items():
-                if group.startswith(f"optimizer {number} "):
-                    state = {k: int(v) if k == "step" and number else v for k, v in values.items()}
-                    whole["state"][int(group.split()[-1])] = state
-            optimizer.load_state_dict(whole)
+        restore_optimizers((self.adam, self.frame_adam), groups)
 
     def _rates_of_field(self) -> dict[str, float]:
         """Of its tensors that are learned."""
         fixed = ("resolutions", "low", "extent")
         networks = {each.name: RATE for each in fields(self.avatar.field) if each.name not in fixed}
         return networks | TABLE_RATES
-
-    def _set_rates(self) -> None:
-        share = LAST_RATE ** (self.step / self.preset.steps)
-        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
-            group["lr"] = rate * share
 
     def _shell(self, index: int) -> tuple[Shell, Tensor]:
         """The space about the surface as tracked in a frame, and the pixels that may show it; kept."""

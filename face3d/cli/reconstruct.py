@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def reconstruct(
     inputs: Annotated[
-        list[Path], typer.Argument(help="Photos of one person, one or more; or one scan.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Photos of one person; one scan; or the transforms.json of pictures with known cameras.",
+            show_default=False,
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
     face: WhichFace = 0,
@@ -37,7 +41,7 @@ def reconstruct(
     landmarker: Landmarker = None,
 ) -> None:
     """Reconstruct a head from photos or a scan: head.glb, preview.png, fit.png, albedo.png, report.json."""
-    with one_sentence_errors():
+    with one_sentence_errors(ImportError):
         from face3d.errors import Face3DError
         from face3d.output import require_writable_directory
 
@@ -49,12 +53,16 @@ def reconstruct(
             stages("loading", 0.0)
             from face3d.perception import MediaPipeDetector
             from face3d.scan_file import is_scan
+            from face3d.views import is_views
 
             with MediaPipeDetector(landmarker) as detector:
-                if any(is_scan(path) for path in inputs):
+                shapes = [path for path in inputs if is_scan(path) or is_views(path)]
+                if shapes:
                     if network is not None:
                         raise Face3DError("A scan has a shape of its own; --network is for photos.")
-                    result = _from_scan(inputs, texture_size, detector, stages)
+                    if len(inputs) > 1:
+                        raise Face3DError("A scan is reconstructed on its own, and so is a transforms.json.")
+                    result = _from_shape(shapes[0], texture_size, detector, stages)
                 else:
                     result = _from_photos(inputs, face, texture_size, own(detector) if own else detector, stages)
                 if model != "default":
@@ -130,10 +138,9 @@ def _from_photos(
     return run_reconstruction(photos, face=face, texture_size=texture_size, detector=detector, progress=stages)
 
 
-def _from_scan(paths: list[Path], texture_size: int, detector: "FaceDetector", stages: StageLines) -> "Reconstruction":
-    from face3d.errors import Face3DError
+def _from_shape(path: Path, texture_size: int, detector: "FaceDetector", stages: StageLines) -> "Reconstruction":
     from face3d.scan import run_scan
+    from face3d.views import is_views, run_views
 
-    if len(paths) > 1:
-        raise Face3DError("A scan is reconstructed on its own: give one scan, or photos without a scan.")
-    return run_scan(paths[0], texture_size=texture_size, detector=detector, progress=stages)
+    run = run_views if is_views(path) else run_scan
+    return run(path, texture_size=texture_size, detector=detector, progress=stages)
