@@ -1,9 +1,9 @@
 """How well the project's own network sees: held-out synthetic photos, and real photos beside MediaPipe's landmarks (the
 environment variable FACE3D_TEST_PHOTOS names their folder, else it is looked for beside the repository).
 
-The network is the shipped one, or the one that the environment variable FACE3D_NETWORK names. Distances of landmarks
-are shares of the distance between the outer corners of the eyes; in profiles, of the larger of it and half of the
-height of the face.
+The network is the shipped one, or the one that the environment variable FACE3D_NETWORK names; the detector likewise,
+with FACE3D_DETECTOR. Distances of landmarks are shares of the distance between the outer corners of the eyes; in
+profiles, of the larger of it and half of the height of the face.
 """
 
 import os
@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from benchmarks.timing import figure
+from benchmarks.timing import figure, medians
 from face3d.errors import Face3DError
 from face3d.fitting.evidence import OUTER_EYE_CORNERS
 from face3d.perception import MediaPipeDetector
+from face3d.perception.finder import FaceFinder
+from face3d.perception.finder.architecture import FinderNetwork, fused
 from face3d.perception.network import FaceReader
 from face3d.perception.network.architecture import SIZES, FaceNetwork
 from face3d.perception.network.examples import UNKNOWN, rendered, seen
@@ -40,6 +42,10 @@ COVERAGE = (58.0, 78.0)
 """Per cent of landmarks within one deviation along an axis, at least and at most."""
 SPEEDS = {"full": 25.0, "small": 8.0}
 """Milliseconds a face, at most."""
+DETECTOR_SPEED, DETECTOR_PICTURE = 12.0, (480, 640)
+"""Milliseconds, at most, for a picture of this height and width."""
+SAME_FACE = 0.4
+"""Intersection over union of two boxes of one face, at least."""
 OVERLAPS = {"lips": 0.75, "eyes": 0.7, "oval": 0.85}
 MEAN_OVERLAP, LEAST_OVERLAP = 0.80, 0.4
 TINIEST = 1e-4
@@ -59,6 +65,7 @@ NAMES = {
 
 def figures() -> Iterator[dict]:
     yield from speeds()
+    yield from detector()
     try:
         reader = FaceReader.load()
     except Face3DError:
@@ -79,6 +86,37 @@ def speeds() -> Iterator[dict]:
                 network(pixels)
                 taken.append(1e3 * (time.perf_counter() - began))
         yield figure(f"perception_{name}", statistics.median(taken), "ms", "limit", limit)
+
+
+def detector() -> Iterator[dict]:
+    """Its speed as it comes; with weights, which of MediaPipe's faces in real photos it finds, and what else."""
+    noise, network = torch.randn(1, 3, *DETECTOR_PICTURE), fused(FinderNetwork().eval())
+    with torch.inference_mode():
+        yield figure("detector", medians([lambda: network(noise)])[0], "ms", "limit", DETECTOR_SPEED)
+    try:
+        finder = FaceFinder.load()
+    except Face3DError:
+        return
+    theirs, both, alone = 0, 0, 0
+    with MediaPipeDetector() as mediapipe:
+        for path in sorted(PHOTOS.glob("*.jpg")):
+            pixels = load_photo(path).pixels
+            known, found = [face.box for face in mediapipe.detect(pixels)], [face.box for face in finder.find(pixels)]
+            pairs = np.array([[overlap(a, b) > SAME_FACE for b in found] for a in known]).reshape(
+                len(known), len(found)
+            )
+            theirs, both = theirs + len(known), both + int(pairs.any(1).sum())
+            alone += int((~pairs.any(0)).sum())
+    if theirs:
+        yield figure("detector_recall", both / theirs, "share of MediaPipe's faces")
+        yield figure("detector_alone", alone, "boxes that MediaPipe has not")
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Intersection over union of boxes x0, y0, x1, y1."""
+    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(across, 0.0) * max(down, 0.0)
+    return both / (sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) - both)
 
 
 def on_synthetic_photos(reader: FaceReader) -> Iterator[dict]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from face3d.cli import app
 from face3d.errors import Face3DError
 from face3d.perception.finder import FaceFinder
-from face3d.perception.finder.architecture import STRIDES, FinderNetwork, Finds, cells
+from face3d.perception.finder.architecture import STRIDES, FinderNetwork, Finds, cells, fused
 from face3d.perception.finder.losses import SHARES, assigned, losses
 from face3d.perception.finder.scenes import MOST_FACES, Scenes, _batched, _mirrored, scene, scenes
 from face3d.perception.finder.training import Preset, lesson
@@ -131,6 +131,21 @@ def test_network_learns_one_batch(batch: Scenes) -> None:
     costs = [learn(network, task, batch, optimizer, 3e-3) for _ in range(20)]
     total = [sum(SHARES[name] * float(term) for name, term in each.items()) for each in costs]
     assert total[-1] < 0.5 * total[0]
+
+
+def test_fused_it_says_the_same() -> None:
+    torch.manual_seed(0)
+    network = FinderNetwork()
+    network.says.weight.data.normal_(0, 0.1)
+    pixels = torch.randn(2, 3, 64, 96)
+    network(3 * pixels + 1)  # so that the normalisations have something to do
+    network.eval()
+    with torch.no_grad():
+        wanted = network(pixels)
+        layers = sum(isinstance(each, torch.nn.BatchNorm2d) for each in network.modules())
+        found = fused(network)(pixels)
+    assert layers > 20 and not any(isinstance(each, torch.nn.BatchNorm2d) for each in network.modules())
+    assert torch.allclose(wanted.score, found.score, atol=1e-3) and torch.allclose(wanted.box, found.box, atol=0.05)
 
 
 def test_weights_come_back_and_others_are_refused(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@ face's middle lies near it, and if so its box, five points on it and how the hea
 does with anchors, and MOS, Liu et al. 2021, with the pose beside)."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from face3d.perception.network.architecture import rotation_of
 
@@ -76,6 +78,16 @@ class FinderNetwork(nn.Module):
         said = [self.says(self.looks(each)).permute(0, 2, 3, 1).flatten(1, 2) for each in reversed(merged)]
         places, strides = cells(pixels.shape[2], pixels.shape[3], pixels.device)
         return _finds(torch.cat(said, 1), places, strides)
+
+
+def fused(network: FinderNetwork) -> FinderNetwork:
+    """The same network, no longer to be taught, with each normalisation made part of the convolution before it."""
+    layers = [each for each in network.modules() if isinstance(each, nn.Sequential)]
+    for layer in layers:
+        for index, (first, second) in enumerate(pairwise(list(layer))):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                layer[index], layer[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return network
 
 
 def cells(height: int, width: int, device: torch.device) -> tuple[Float[Tensor, "cell 2"], Float[Tensor, " cell"]]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from face3d.errors import Face3DError
-from face3d.perception.finder.architecture import STRIDES, FinderNetwork
+from face3d.perception.finder.architecture import STRIDES, FinderNetwork, fused
 from face3d.perception.finder.weights import load_finder
 from face3d.perception.network.examples import as_input
 
@@ -47,11 +47,11 @@ class FaceFinder:
     """Finds faces by the project's own network.
 
     Args:
-        network: as `load_finder` returns it.
+        network: as `load_finder` returns it; it becomes this one's.
     """
 
     def __init__(self, network: FinderNetwork) -> None:
-        self.network = network
+        self.network = fused(network)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
