@@ -80,7 +80,7 @@ class RadianceAvatar:
     def inhabited(self, shell: Shell, moment: Moment) -> Shell:
         """The part of a shell in which anything is."""
         cells = shell.grid.occupied.flatten().nonzero()[:, 0]
-        came_from = self.carrying(shell.grid.middles(cells), shell.triangle[cells].long(), *self.posed(moment))
+        came_from = self.carrying(shell.grid.middles(cells), shell.triangles[cells, 0].long(), *self.posed(moment))
         occupied = torch.zeros_like(shell.grid.occupied).flatten()
         occupied[cells] = self.room.at(came_from)
         return replace(shell, grid=replace(shell.grid, occupied=occupied.view_as(shell.grid.occupied)))
@@ -101,8 +101,10 @@ class RadianceAvatar:
         """Samples on rays where anything may be, their nearest triangles, and where they come from, metres."""
         samples = march(rays, shell.grid, self.step, random)
         points = rays.at(samples.ray, samples.distance)
-        triangle = shell.triangle.index_select(0, shell.grid.cells(points)[0]).long()
-        return samples, triangle, self.carrying(points, triangle, *self.posed(moment))
+        vertices, frames = self.posed(moment)
+        candidates = shell.triangles.index_select(0, shell.grid.cells(points)[0])
+        triangle = self.carrying.nearest(points, candidates, vertices)
+        return samples, triangle, self.carrying(points, triangle, vertices, frames)
 
     def looked_at(
         self, rays: Rays, samples: Samples, origin: Float[Tensor, "sample 3"], triangle: Tensor, moment: Moment

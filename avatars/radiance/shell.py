@@ -19,6 +19,8 @@ CELL = 0.005
 OUTSIDE, INSIDE = 0.025, 0.01
 """Metres from the surface within which anything is."""
 EMPTY = -1
+CANDIDATES = 4
+"""Triangles near a cell, one of which is the nearest to a point in it."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,11 @@ class Shell:
 
     Attributes:
         grid: cells in it.
-        triangle: of each of the grid's cells, the nearest; EMPTY where it is not occupied.
+        triangles: of each of the grid's cells those near its middle, the nearest first; EMPTY where it is not occupied.
     """
 
     grid: OccupancyGrid
-    triangle: Int[Tensor, " cell"]
+    triangles: Int[Tensor, "cell candidate"]
 
 
 def shell_of(vertices: Float[Tensor, "vertex 3"], triangles: Int[Tensor, "triangle 3"]) -> Shell:
@@ -45,14 +47,15 @@ def shell_of(vertices: Float[Tensor, "vertex 3"], triangles: Int[Tensor, "triang
     near = distance_transform_edt(on) * CELL < OUTSIDE + CELL
     cells = np.flatnonzero(near)
     middles = np.stack(np.unravel_index(cells, shape), -1) * CELL + CELL / 2 + low.numpy()
-    away, nearest = cKDTree(centres.numpy()).query(middles)
+    away, near_by = cKDTree(centres.numpy()).query(middles, CANDIDATES)
+    nearest = near_by[:, 0]
     normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = torch.nn.functional.normalize(normals, dim=-1).numpy()
     height = ((middles - centres.numpy()[nearest]) * normals[nearest]).sum(1)
-    inside = (away < OUTSIDE) & (height > -INSIDE)
-    triangle = torch.full((int(np.prod(shape)),), EMPTY, dtype=torch.int32)
-    triangle[torch.as_tensor(cells[inside])] = torch.as_tensor(nearest[inside].astype(np.int32))
-    return Shell(OccupancyGrid(low, CELL, (triangle != EMPTY).view(shape)), triangle)
+    inside = (away[:, 0] < OUTSIDE) & (height > -INSIDE)
+    found = torch.full((int(np.prod(shape)), CANDIDATES), EMPTY, dtype=torch.int32)
+    found[torch.as_tensor(cells[inside])] = torch.as_tensor(near_by[inside].astype(np.int32))
+    return Shell(OccupancyGrid(low, CELL, (found[:, 0] != EMPTY).view(shape)), found)
 
 
 class Carrying:
@@ -66,6 +69,23 @@ class Carrying:
         self.triangles = surface.triangles
         self.corners = surface.vertices(canonical)[self.triangles]
         self.rotation = surface.frames(canonical).rotation
+
+    @torch.no_grad()
+    def nearest(
+        self,
+        points: Float[Tensor, "point 3"],
+        candidates: Int[Tensor, "point candidate"],
+        vertices: Float[Tensor, "vertex 3"],
+    ) -> Int[Tensor, " point"]:
+        """Which of the candidate triangles of the posed surface is the nearest."""
+        corners = vertices[self.triangles].view(-1, 9)
+        away = []
+        for triangle in candidates.long().unbind(1):
+            posed = corners.index_select(0, triangle).view(-1, 3, 3)
+            foot = (_clamped_barycentric(points, posed)[..., None] * posed).sum(1)
+            away.append((points - foot).square().sum(-1))
+        best = torch.stack(away, 1).argmin(1, keepdim=True)
+        return candidates.long().gather(1, best)[:, 0]
 
     def __call__(
         self,

@@ -74,17 +74,35 @@ def test_space_about_the_skull_moves_rigidly(blank: RadianceAvatar, capture: Cap
 def test_a_shell_is_near_the_surface_and_knows_what_is_nearest(blank: RadianceAvatar) -> None:
     vertices, triangles = blank.surface.vertices(Moment.rest()), blank.surface.triangles
     shell = shell_of(vertices, triangles)
-    assert torch.equal(shell.grid.occupied.flatten(), shell.triangle != EMPTY)
+    assert torch.equal(shell.grid.occupied.flatten(), shell.triangles[:, 0] != EMPTY)
     surface = Surface(vertices.numpy(), triangles.numpy())
     some = shell.grid.occupied.flatten().nonzero()[::500, 0]
     middles = shell.grid.middles(some).numpy()
     feet = surface.closest(middles)
     assert feet.distances.max() < OUTSIDE + 1e-6
-    told = surface.corners[shell.triangle[some]].mean(1)
+    told = surface.corners[shell.triangles[some, 0]].mean(1)
     assert np.median(np.linalg.norm(told - feet.points, axis=1)) < 0.006
     random = np.random.default_rng(0).choice(blank.surface.head_triangles, 300, replace=False)
     above = surface.corners[random].mean(1) + 0.01 * surface.triangle_normals[random]
     assert float(shell.grid.at(torch.as_tensor(above).float()).float().mean()) > 0.95  # others are deep inside
+
+
+def test_the_nearest_triangle_is_told_among_those_of_a_cell(blank: RadianceAvatar) -> None:
+    """Better than by the cell alone, on the upper lid over the eyeball too."""
+    weights = torch.zeros(52)
+    weights[ARKIT_NAMES.index("eyeBlinkLeft")] = 1
+    moment = Moment.rest()._replace(weights=weights)
+    vertices, triangles = blank.surface.vertices(moment), blank.surface.triangles
+    shell = shell_of(vertices, triangles)
+    surface = Surface(vertices.numpy(), triangles.numpy())
+    random = np.random.default_rng(0).choice(blank.surface.head_triangles, 500, replace=False)
+    points = torch.as_tensor(surface.corners[random].mean(1) + 0.0005 * surface.triangle_normals[random]).float()
+    candidates = shell.triangles.index_select(0, shell.grid.cells(points)[0])
+    known = candidates[:, 0] != EMPTY
+    told = blank.carrying.nearest(points[known], candidates[known], vertices).numpy()
+    right = random[known.numpy()]
+    assert (told == right).mean() > (candidates[known, 0].numpy() == right).mean() + 0.1
+    assert (told == right).mean() > 0.6
 
 
 def test_rays_through_pixels_that_are_left_out_meet_nothing(blank: RadianceAvatar) -> None:
