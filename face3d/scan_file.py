@@ -15,6 +15,7 @@ from face3d.errors import Face3DError
 from renderers import srgb_to_linear
 
 SUFFIXES = (".ply", ".obj", ".glb", ".gltf", ".stl", ".off")
+VIEWS_SUFFIX = ".json"
 UNITS = {"metres": 1.0, "centimetres": 1e-2, "millimetres": 1e-3, "inches": 0.0254}
 UNIT_TOLERANCE = 1.3
 """Heads differ less in size than this factor, units more."""
@@ -77,6 +78,11 @@ class Scan:
 def is_scan(path: str | Path) -> bool:
     """Whether a file's name says that it holds a mesh."""
     return Path(path).suffix.lower() in SUFFIXES
+
+
+def is_views(path: str | Path) -> bool:
+    """Whether a file's name says that it holds cameras of pictures: see `face3d.views`."""
+    return Path(path).suffix.lower() == VIEWS_SUFFIX
 
 
 def load_scan(path: str | Path) -> Scan:

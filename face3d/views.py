@@ -27,7 +27,6 @@ from face3d.stages import Progress, Stages
 from morphable import MorphableModel, on_surface
 from renderers import Camera
 
-SUFFIX = ".json"
 SIZE = 224
 """Pixels of a picture's longer side that the surface is found from."""
 MOST = 200
@@ -38,11 +37,6 @@ STRAY = 0.01
 """Of a picture's longer side: landmarks that are further from where the others see them count little."""
 OPENGL = torch.tensor([1.0, -1.0, -1.0])
 """Axes of the file's cameras (x right, y up, z back) over ours."""
-
-
-def is_views(path: str | Path) -> bool:
-    """Whether a file's name says that it holds cameras of pictures."""
-    return Path(path).suffix.lower() == SUFFIX
 
 
 def run_views(

@@ -52,8 +52,7 @@ def reconstruct(
         with StageLines() as stages:
             stages("loading", 0.0)
             from face3d.perception import MediaPipeDetector
-            from face3d.scan_file import is_scan
-            from face3d.views import is_views
+            from face3d.scan_file import is_scan, is_views
 
             with MediaPipeDetector(landmarker) as detector:
                 shapes = [path for path in inputs if is_scan(path) or is_views(path)]
@@ -140,7 +139,8 @@ def _from_photos(
 
 def _from_shape(path: Path, texture_size: int, detector: "FaceDetector", stages: StageLines) -> "Reconstruction":
     from face3d.scan import run_scan
-    from face3d.views import is_views, run_views
+    from face3d.scan_file import is_views
+    from face3d.views import run_views
 
     run = run_views if is_views(path) else run_scan
     return run(path, texture_size=texture_size, detector=detector, progress=stages)

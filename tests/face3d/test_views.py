@@ -19,7 +19,8 @@ from benchmarks.tracking import unknown_head
 from face3d.errors import Face3DError
 from face3d.perception import MediaPipeDetector
 from face3d.registration import Similarity
-from face3d.views import OPENGL, camera_in, is_views, load_views, run_views, triangulated
+from face3d.scan_file import is_views
+from face3d.views import OPENGL, camera_in, load_views, run_views, triangulated
 from morphable.surface import Surface
 from renderers import Camera
 
