@@ -9,7 +9,7 @@ from avatars.radiance.surface import COARSE, DistanceField, Views, start_distanc
 from morphable.surface import Surface
 from renderers import Camera
 
-RADIUS = 0.08
+RADIUS = 0.05
 
 
 @pytest.fixture(scope="module")
