@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from face3d.track.tracking import Progress, run_tracking
 from face3d.track.video import Video
 from morphable import Head, Performance
 from morphable.editing import sampled
+from morphable.playing import HEAD
 from renderers import Camera, linear_to_srgb, srgb_to_linear
 
 AROUND = 1.0
@@ -45,6 +47,8 @@ PHOTO_SIZE = 2
 """Size of a photo's part that is kept over that of a video's frames."""
 HEAD_SHARE = 0.6
 """Of that size, the head's height at most: each pixel becomes a Gaussian."""
+TURNED = 20.0
+"""Degrees to a side from which on a photo hides too much of a head."""
 FRINGE = 0.05
 """Of the head's breadth: how far from the person the background begins."""
 BATCH = 64
@@ -150,7 +154,8 @@ def from_photo(
     stages("lifting the photo", 0.0)
     capture = photographed(posed, PHOTO_SIZE * chosen.size)
     avatar = lifted(capture)
-    avatar.provenance = {"made by": f"face3d {__version__}", "from": Path(path).name, "preset": preset}
+    made = {"made by": f"face3d {__version__}", "from": Path(path).name, "preset": preset}
+    avatar.provenance = made | {"warnings": doubts(posed)}
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "capture", ignore_errors=True)
     capture.save(folder / "capture")
@@ -158,6 +163,15 @@ def from_photo(
     found = report(avatar, capture, np.zeros(0, int), folder)
     stages("lifting the photo", 1.0)
     return avatar, found
+
+
+def doubts(posed: PosedPhoto) -> list[str]:
+    """What makes an avatar of this photo look worse than it could."""
+    x, _, z = (posed.camera.position - torch.as_tensor(posed.head.joints[HEAD])).tolist()
+    turned = abs(math.degrees(math.atan2(x, z)))
+    if turned < TURNED:
+        return []
+    return [f"the head is turned by {turned:.0f} degrees: its far side will tear; a photo from the front is better"]
 
 
 def photographed(posed: PosedPhoto, size: int) -> Capture:

@@ -368,8 +368,7 @@ def _fit_appearance(subject: Subject, state: State) -> _Appearance:
     radiance = srgb_to_linear(photo)
     head = shown(radiance, normals, skin, core & skin, subject.greyscale)
     head = head * torch.from_numpy(~_covered(subject, window))
-    skin &= head > 0.5
-    chosen = skin & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
+    chosen = skin & (head > 0.5) & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
     if chosen.sum() < 50:
         chosen = skin
     return _Appearance(*separate_skin_and_light(radiance[chosen], normals[chosen], subject.greyscale), 1 - head)

@@ -78,6 +78,8 @@ def train(
         seen = "a photo" if found["frames"] == 1 else f"{found['frames']} frames"
         made_of = f"{found['gaussians']} Gaussians" if "gaussians" in found else "a radiance field"
         typer.echo(f"Avatar: {output} ({made_of} from {seen})")
+        for warning in found.get("warnings", []):
+            typer.echo(f"Warning: {warning}", err=True)
         if found["psnr"] is not None:
             typer.echo(
                 f"Held out: {len(found['held_out'])} frames, head {found['psnr']:.2f} dB, SSIM {found['ssim']:.3f}"

@@ -21,8 +21,10 @@ from avatars.painting import studio_lights
 from avatars.portrait import PosedPhoto
 from avatars.radiance import Preset
 from avatars.radiance.training import begun
+from face3d.avatar import doubts
 from face3d.cli import app
 from morphable import ARKIT_NAMES, Head, Performance
+from morphable.playing import HEAD
 from renderers import Camera
 
 
@@ -80,10 +82,22 @@ def test_a_photo_is_lifted(portrait: Path, motion: Path, tmp_path: Path) -> None
     assert len(Capture.load(output / "capture")) == 1
     assert json.loads((output / "report.json").read_text())["frames"] == 1
     assert run("render", output, motion, "-o", tmp_path / "out.mp4").exit_code == 0
+    assert json.loads((output / "report.json").read_text())["warnings"] == []
     refused = run("train", portrait, "-o", tmp_path / "other.avatar", "--holdout", 0.2)
     assert refused.exit_code == 1
     assert "no end to hold out" in refused.output
     assert not (tmp_path / "other.avatar").exists()
+
+
+def test_a_photo_from_the_side_is_warned_of(folder: Path) -> None:
+    head = GaussianAvatar.load(folder).head
+    for degrees, told in ((10, []), (-35, ["turned by 35 degrees"])):
+        place = 0.7 * np.sin(np.radians(degrees)), 0.0, 0.7 * np.cos(np.radians(degrees))
+        middle = tuple(head.joints[HEAD].tolist())
+        eye = tuple(np.add(middle, place).tolist())
+        camera = Camera.looking_at(eye, middle, (0, 1, 0), 0.6, (120, 100))
+        found = doubts(PosedPhoto(np.zeros((120, 100, 3), np.uint8), head, camera, np.zeros(52, np.float32)))
+        assert [each in warning for each, warning in zip(told, found, strict=True)] == [True] * len(told)
 
 
 @pytest.mark.slow

@@ -170,8 +170,9 @@ def test_teeth_and_tongue_stay_inside_the_skin(model, heads):
                     points = vertices[model.parts[name].vertices]
                     seen = ~covered(points, closed, triangles) & ~covered(points + NUDGE, closed, triangles)
                     if seen.any():
-                        near = Surface(closed.double().numpy(), triangles.numpy()).closest(points[seen].double().numpy())
-                        through = int((near.triangles < len(outer)).sum())
+                        surface = Surface(closed.double().numpy(), triangles.numpy())
+                        nearest = surface.closest(points[seen].double().numpy()).triangles
+                        through = int((nearest < len(outer)).sum())
                         outside += [(ARKIT_NAMES[shape], name, through)] * bool(through)
     assert not outside, outside
 
