@@ -13,6 +13,8 @@ SIGMA = 0.02
 """Expected distance of the outline from its edge, on the same scale."""
 BLUR = 0.008
 """Standard deviation of the blur under which edges are seen, on the same scale."""
+FARTHEST_BLUR = 4.0
+"""Standard deviations that the blur reaches."""
 CLEAR_EDGE = 1.5
 """An edge counts if it is this much stronger than the average along its line of search."""
 
@@ -40,10 +42,14 @@ def nearest_edges(
         points, normals: in pixels, the centre of the first pixel at 0.5; normals have unit length.
         eye_distance: between the outer eye corners, pixels.
     """
-    blurred = ndimage.gaussian_filter(luminance, max(BLUR * eye_distance, 0.6))
+    sigma = max(BLUR * eye_distance, 0.6)
     offsets = np.linspace(-REACH, REACH, STEPS) * eye_distance
     where = points[:, None] + offsets[None, :, None] * normals[:, None] - 0.5
-    profile = ndimage.map_coordinates(blurred, [where[..., 1], where[..., 0]], order=1, mode="nearest")
+    margin, size = int(FARTHEST_BLUR * sigma) + 2, np.array(luminance.shape[::-1])
+    x0, y0 = np.clip(np.floor(where.min((0, 1))).astype(int) - margin, 0, size - 1)
+    x1, y1 = np.clip(np.ceil(where.max((0, 1))).astype(int) + margin, (x0 + 1, y0 + 1), size)
+    blurred = ndimage.gaussian_filter(luminance[y0:y1, x0:x1], sigma, truncate=FARTHEST_BLUR)
+    profile = ndimage.map_coordinates(blurred, [where[..., 1] - y0, where[..., 0] - x0], order=1, mode="nearest")
     strength = np.abs(np.gradient(profile, axis=1))
     near = np.exp(-0.5 * (offsets / (0.6 * REACH * eye_distance)) ** 2)
     best = (strength * near).argmax(1)
