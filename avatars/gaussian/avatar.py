@@ -79,8 +79,7 @@ class GaussianAvatar:
 
     def moment(self, performance: Performance, index: int = 0) -> Moment:
         """A frame of a performance, as this person does it."""
-        channels = (performance.weights, performance.head, performance.translation)
-        return self.habits.moment(*(torch.as_tensor(values[index]).float() for values in channels))
+        return self.habits.moment(performance, index)
 
     @property
     def size(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from avatars.capture import Capture
 from avatars.gaussian.avatar import GaussianAvatar, Gaussians
 from avatars.gaussian.start import started
 from avatars.neural.driving import Moment
-from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES
+from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES, frame_changes
 from avatars.neural.learning import (
     Progress,
     frame_of_step,
@@ -109,8 +109,7 @@ class Training:
         self.capture, self.learned, self.preset = capture, learned, preset
         self.avatar = started(capture, learned)
         self.background = torch.as_tensor(capture.background).float() / 255
-        self.frames = torch.nn.Embedding(len(capture), len(DEVIATIONS), sparse=True)
-        torch.nn.init.zeros_(self.frames.weight)
+        self.frames = frame_changes(len(capture))
         self.step = 0
         self._own(self.avatar.gaussians)
         self.noticed = torch.zeros(2, len(self.avatar.gaussians))

@@ -10,7 +10,7 @@ from torch import Tensor
 from avatars.capture import Capture
 from avatars.neural.driving import Cloth
 from morphable.playing import NECK
-from renderers import Camera
+from renderers import Camera, camera_rays
 
 SPACING = 0.006
 """Metres between points of the cloth."""
@@ -54,8 +54,8 @@ def _on_plane(camera: Camera, z: float) -> Float[Tensor, "4 3"]:
     """Where the corners of the image are seen on the plane of that z."""
     height, width = camera.resolution
     pixels = torch.tensor([[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]])
-    rays = torch.nn.functional.pad((pixels - camera.principal) / camera.focal, (0, 1), value=1.0) @ camera.rotation
-    return camera.position + rays * ((z - camera.position[2]) / rays[:, 2:])
+    origins, directions = camera_rays(camera, pixels)
+    return origins + directions * ((z - origins[:, 2:]) / directions[:, 2:])
 
 
 def _person(

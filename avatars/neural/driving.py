@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from avatars.painting import LASHES
-from morphable import ARKIT_NAMES, JOINT_PARENTS, Head
+from morphable import ARKIT_NAMES, JOINT_PARENTS, Head, Performance
 from morphable.playing import HEAD, NECK, NECK_SHARE
 from morphable.skinning import joint_transforms, rotation_matrices
 
@@ -39,6 +39,15 @@ class Moment(NamedTuple):
             self.place + change[3:6],
             self.torso + change[6:12],
         )
+
+    @classmethod
+    def tracked(cls, performance: Performance, index: int) -> Moment:
+        """A frame as it is, the torso still."""
+        weights, head, place = (
+            torch.as_tensor(values[index]).float()
+            for values in (performance.weights, performance.head, performance.translation)
+        )
+        return cls(weights, head, place, torch.zeros(6))
 
     @classmethod
     def rest(cls) -> Moment:

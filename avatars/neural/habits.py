@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from avatars.neural.driving import Moment
-from morphable import ARKIT_NAMES
+from morphable import ARKIT_NAMES, Performance
 
 EXPRESSIONS = len(ARKIT_NAMES)
 MOODS = 4
@@ -56,11 +56,19 @@ class Habits:
         """Of an expression, among moods."""
         return (self.moods @ (weights - self.mean)).clamp(-FARTHEST_MOOD, FARTHEST_MOOD)
 
-    def moment(self, weights: Float[Tensor, " 52"], head: Float[Tensor, " 3"], place: Float[Tensor, " 3"]) -> Moment:
-        """What a performance says, as this person does it."""
+    def moment(self, performance: Performance, index: int) -> Moment:
+        """A frame of a performance, as this person does it."""
+        weights, head, place, _ = Moment.tracked(performance, index)
         tracked = torch.cat([head, place])
         corrected = tracked + torch.cat([tracked.new_ones(1), tracked]) @ self.pose
         return Moment(weights, corrected[:3], corrected[3:], tracked @ self.torso)
+
+
+def frame_changes(frames: int) -> torch.nn.Embedding:
+    """What tracking is off by in each frame, in DEVIATIONS: nothing yet."""
+    changes = torch.nn.Embedding(frames, len(DEVIATIONS), sparse=True)
+    torch.nn.init.zeros_(changes.weight)
+    return changes
 
 
 def _moods(weights: Float[np.ndarray, "frame 52"]) -> tuple[Float[Tensor, " 52"], Float[Tensor, "mood 52"]]:

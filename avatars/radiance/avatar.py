@@ -68,8 +68,7 @@ class RadianceAvatar:
 
     def moment(self, performance: Performance, index: int = 0) -> Moment:
         """A frame of a performance, as this person does it."""
-        channels = (performance.weights, performance.head, performance.translation)
-        return self.habits.moment(*(torch.as_tensor(values[index]).float() for values in channels))
+        return self.habits.moment(performance, index)
 
     @torch.no_grad()
     def shell(self, moment: Moment) -> Shell:

@@ -13,7 +13,7 @@ from torch import Tensor
 from avatars.capture import Capture
 from avatars.neural.cloth import cloth_below
 from avatars.neural.driving import Moment, Surface
-from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES, Habits
+from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES, Habits, frame_changes
 from avatars.neural.learning import (
     Progress,
     frame_of_step,
@@ -117,8 +117,7 @@ class Training:
         self.capture, self.learned, self.preset = capture, learned, preset
         self.avatar = begun(capture, learned, preset)
         self.background = torch.as_tensor(capture.background).float().view(-1, 3) / 255
-        self.frames = torch.nn.Embedding(len(capture), len(DEVIATIONS), sparse=True)
-        torch.nn.init.zeros_(self.frames.weight)
+        self.frames = frame_changes(len(capture))
         self.step = 0
         self.densest = torch.zeros(self.avatar.room.occupied.numel())
         self.shells: dict[int, Shell] = {}
@@ -201,11 +200,7 @@ class Training:
 
     def _shell(self, index: int) -> tuple[Shell, Tensor]:
         """The space about the surface as tracked in a frame, and the pixels that may show it; kept."""
-        shown = self.capture.performance
-        weights, head, place = (
-            torch.as_tensor(values[index]).float() for values in (shown.weights, shown.head, shown.translation)
-        )
-        tracked = Moment(weights, head, place, torch.zeros(6))
+        tracked = Moment.tracked(self.capture.performance, index)
         if index not in self.shells:
             with torch.no_grad():
                 self.shells[index] = shell_of(self.avatar.surface.vertices(tracked), self.avatar.surface.triangles)

@@ -1,8 +1,6 @@
 """Faces in a photo of any size: boxes, five points, poses."""
 
-import os
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Self
 
@@ -11,13 +9,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from face3d.errors import Face3DError
 from face3d.perception.finder.architecture import STRIDES, FinderNetwork, fused
-from face3d.perception.finder.weights import load_finder
+from face3d.perception.finder.weights import COMMAND, load_finder
 from face3d.perception.network.examples import as_input
+from face3d.perception.network_file import chosen_file
 
 DETECTOR_VARIABLE = "FACE3D_DETECTOR"
-SHIPPED = "detector.safetensors"
 SIDES = (640, 256)
 """Longer sides at which a photo is looked at: the smaller finds faces that fill it."""
 SCORE = 0.5
@@ -55,22 +52,12 @@ class FaceFinder:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
-        """With the network of a file, of the environment variable FACE3D_DETECTOR, or the shipped one.
+        """With the network of a file, or of the environment variable FACE3D_DETECTOR.
 
         Raises:
             Face3DError: there is none, or it is damaged.
         """
-        own = path or os.environ.get(DETECTOR_VARIABLE)
-        if own is not None:
-            return cls(load_finder(Path(own)))
-        shipped = files("assets") / "perception" / SHIPPED
-        if not shipped.is_file():
-            raise Face3DError(
-                f"No detector is there; teach one with `face3d train detector` and name its detector.safetensors in "
-                f"{DETECTOR_VARIABLE}."
-            )
-        with as_file(shipped) as file:
-            return cls(load_finder(file))
+        return cls(load_finder(chosen_file(path, DETECTOR_VARIABLE, "detector", COMMAND)))
 
     def find(self, image: UInt8[np.ndarray, "height width 3"], least: float = SCORE) -> list[FoundFace]:
         """All faces of an sRGB image that score at least so much, the surest first."""

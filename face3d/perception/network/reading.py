@@ -1,8 +1,6 @@
 """What the network sees of a face in a photo, in the photo's pixels."""
 
-import os
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Self
 
@@ -10,14 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
-from face3d.errors import Face3DError
 from face3d.perception.network.architecture import FaceNetwork, Sight
 from face3d.perception.network.crop import CROP_SCALE, Crop, about
 from face3d.perception.network.examples import as_input, leading_directions
-from face3d.perception.network.weights import load_network
+from face3d.perception.network.weights import COMMAND, load_network
+from face3d.perception.network_file import chosen_file
 
 NETWORK_VARIABLE = "FACE3D_NETWORK"
-SHIPPED = "perception.safetensors"
 ON_FACE = 468
 """Landmarks before the irises'."""
 CHIN, BROW = 152, 10
@@ -83,22 +80,12 @@ class FaceReader:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
-        """With the network of a file, of the environment variable FACE3D_NETWORK, or the shipped one.
+        """With the network of a file, or of the environment variable FACE3D_NETWORK.
 
         Raises:
             Face3DError: there is none, or it is damaged.
         """
-        own = path or os.environ.get(NETWORK_VARIABLE)
-        if own is not None:
-            return cls(load_network(Path(own)))
-        shipped = files("assets") / "perception" / SHIPPED
-        if not shipped.is_file():
-            raise Face3DError(
-                f"No perception network is there; teach one with `face3d train perception` and name its "
-                f"perception.safetensors in {NETWORK_VARIABLE}."
-            )
-        with as_file(shipped) as file:
-            return cls(load_network(file))
+        return cls(load_network(chosen_file(path, NETWORK_VARIABLE, "perception network", COMMAND)))
 
     def read(
         self, image: UInt8[np.ndarray, "height width 3"], box: tuple[float, float, float, float], looks: int = 2
