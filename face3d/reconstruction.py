@@ -364,9 +364,10 @@ def _fit_appearance(subject: Subject, state: State) -> _Appearance:
         return inside & (triangle >= 0) & whole[triangle.clamp(min=0).long()]
 
     skin, core = seen(bare_skin(model)), seen(model.regions["cheeks"] | model.regions["nose"])
+    brows = seen(model.regions["face"]) & ~skin & seen(~model.regions["lips"] & ~model.regions["eye_socket"])
     photo, normals = window.pixels(subject.photo.pixels), result.normals[0]
     radiance = srgb_to_linear(photo)
-    head = shown(radiance, normals, skin, core & skin, subject.greyscale)
+    head = shown(radiance, normals, skin, core & skin, brows, subject.greyscale)
     head = head * torch.from_numpy(~_covered(subject, window))
     chosen = skin & (head > 0.5) & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
     if chosen.sum() < 50:

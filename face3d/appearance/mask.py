@@ -31,6 +31,8 @@ SURE, AGREEING = 3.0, 4.0
 REACH, ALIKE = 0.015, 1e-3
 """The guided filter's (He et al. 2013) reach, over the picture's side, and the least variance that it takes for an
 edge."""
+BESIDE = 0.035
+"""Over the picture's side: how far from a brow the skin beside it is looked for."""
 LEAST_PART = 0.03
 """Things that hide less of the skin than this part are shadows, glints and moles."""
 DARKEST, BRIGHTEST = 2e-3, 0.97
@@ -44,6 +46,7 @@ def shown(
     normals: Float[Tensor, "size size 3"],
     skin: Bool[Tensor, "size size"],
     core: Bool[Tensor, "size size"],
+    brows: Bool[Tensor, "size size"],
     greyscale: bool,
 ) -> Float[Tensor, "size size"]:
     """From 0 to 1, how likely each pixel of a picture of a face shows it; near the skin, as the skin's pixels do.
@@ -53,6 +56,8 @@ def shown(
         normals: unit, in the world, of the fitted head.
         skin: where that head's bare skin is.
         core: the part of it that things hide most seldom.
+        brows: where its brows are. They look like hair, whose end may be just above them: they are seen where skin
+            beside them is.
         greyscale: the photo has no colour.
     """
     known = skin & (radiance.amax(-1) < BRIGHTEST) & (radiance.amin(-1) > DARKEST)
@@ -74,7 +79,8 @@ def shown(
         odds = _smoothed(odds.clamp(-SURE, SURE), skin, guide)
         for _ in range(PASSES):
             result = (odds + AGREEING * _smoothed(2 * result - 1, skin, guide)).sigmoid()
-    return _without_small_parts(result.minimum(odds.sigmoid()), skin)
+    result = _without_small_parts(result.minimum(odds.sigmoid()), skin)
+    return torch.where(brows, result.maximum(_beside(result * skin)), result)
 
 
 def _smoothed(
@@ -84,6 +90,12 @@ def _smoothed(
     radius, weight = max(1, round(REACH * len(guide))), known.float().numpy()
     parts = [cv2.ximgproc.guidedFilter(guide, each, radius, ALIKE) for each in (values.numpy() * weight, weight)]
     return torch.from_numpy(parts[0] / np.maximum(parts[1], 0.05))
+
+
+def _beside(values: Float[Tensor, "size size"]) -> Float[Tensor, "size size"]:
+    """The largest around each pixel."""
+    reach = 2 * max(1, round(BESIDE * len(values))) + 1
+    return torch.from_numpy(cv2.dilate(values.numpy(), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))))
 
 
 def _without_small_parts(

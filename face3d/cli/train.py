@@ -1,6 +1,7 @@
 """`face3d train`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -37,8 +38,8 @@ def _networks() -> None:
 Folder = Annotated[
     Path, typer.Option("--output", "-o", help="Folder; one that is there is gone on with.", show_default=False)
 ]
-Until = Annotated[
-    int | None, typer.Option(min=1, help="Stop after this step; the same command goes on.", show_default=False)
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Steps in all; more of them go on.  [default: the preset's]", show_default=False)
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the photos and of the start.")]
 
@@ -47,7 +48,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of the photos and of the start."
 def perception(
     output: Folder,
     preset: Annotated[str, typer.Option(help="cpu, cpu-small or gpu.")] = "cpu",
-    until: Until = None,
+    steps: Steps = None,
     seed: Seed = 0,
 ) -> None:
     """Teach the network that finds landmarks, pose and classes of pixels; can be killed and started again at any time.
@@ -57,21 +58,21 @@ def perception(
     with one_sentence_errors():
         from face3d.perception.network.training import PRESETS, lesson
 
-        _taught(output, lesson(_chosen(PRESETS, preset), seed), until)
+        _taught(output, lesson(_chosen(PRESETS, preset), seed), steps)
 
 
 @train.command()
 def detector(
     output: Folder,
     preset: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
-    until: Until = None,
+    steps: Steps = None,
     seed: Seed = 0,
 ) -> None:
     """Teach the network that finds faces: boxes, five points, poses; as `perception`, can be killed at any time."""
     with one_sentence_errors():
         from face3d.perception.finder.training import PRESETS, lesson
 
-        _taught(output, lesson(_chosen(PRESETS, preset), seed), until)
+        _taught(output, lesson(_chosen(PRESETS, preset), seed), steps)
 
 
 def _chosen(presets: Mapping[str, Preset], name: str) -> Preset:
@@ -82,13 +83,13 @@ def _chosen(presets: Mapping[str, Preset], name: str) -> Preset:
     return presets[name]
 
 
-def _taught(output: Path, lesson: "Lesson", until: int | None) -> None:
+def _taught(output: Path, lesson: "Lesson", steps: int | None) -> None:
     from face3d.output import require_writable_directory
     from face3d.perception.teaching import CURVES, teach
 
     require_writable_directory(output)
-    with StepCount() as steps:
-        teach(output, lesson, until, steps)
+    with StepCount() as count:
+        teach(output, replace(lesson, steps=steps or lesson.steps), count)
     typer.echo(f"Network: {output / lesson.weights}; curves: {output / CURVES}")
 
 

@@ -6,7 +6,6 @@ running average, the optimizer and that number.
 
 import copy
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,10 @@ from face3d.errors import Face3DError
 STATE, LOG, CURVES = "state.pt", "log.jsonl", "curves.png"
 WARM_UP = 300
 """Steps in which the rate of learning rises."""
+FALL = 0.25
+"""The last part of the steps, in which it falls."""
+LOWEST = 0.02
+"""Share of its highest to which it falls."""
 AVERAGED = 0.998
 """Share of the running average that each step keeps, once there have been many."""
 LARGEST_GRADIENT = 5.0
@@ -48,7 +51,8 @@ class Lesson(Generic[B]):
     """What is taught, and how.
 
     Attributes:
-        setting: all that decides what is learned; plain values. A folder is gone on with only by the same one.
+        setting: all but `steps` that decides what is learned; plain values. A folder is gone on with only by the same
+            one.
         seed: of the network's start.
         network: makes it.
         batches: from a step on, for a process of several: step, its number, how many there are.
@@ -75,13 +79,12 @@ class Lesson(Generic[B]):
     save: Callable[[nn.Module, Path, dict[str, str]], None]
 
 
-def teach(folder: Path, lesson: Lesson, until: int | None = None, report: Report | None = None) -> None:
+def teach(folder: Path, lesson: Lesson, report: Report | None = None) -> None:
     """Go on from where the folder's checkpoint left off, else from the start; write weights, log and curves.
 
     With several processes (torchrun), each takes its own photos and the first one writes.
 
-    Args:
-        until: stop after this step, to go on another time; the end by default.
+    A lesson with more steps goes on from where one with fewer ended, at the highest rate again.
 
     Raises:
         Face3DError: the folder's checkpoint is of another setting.
@@ -97,13 +100,12 @@ def teach(folder: Path, lesson: Lesson, until: int | None = None, report: Report
     step = _restored(folder / STATE, lesson.setting, network, average, optimizer, device)
     taught: nn.Module = DistributedDataParallel(network) if world > 1 else network
     network.train()
-    last = min(until or lesson.steps, lesson.steps)
     sums: dict[str, float] = {}
     began, first = time.perf_counter(), step
     for batch in lesson.batches(step, rank, world):
-        if step >= last:
+        if step >= lesson.steps:
             break
-        terms = learn(taught, lesson, batch.to(device), optimizer, _rate(lesson, step))
+        terms = learn(taught, lesson, batch.to(device), optimizer, rate_of_learning(lesson, step))
         _follow(average, network, step)
         step += 1
         total = float(sum(lesson.shares[name] * term for name, term in terms.items()))
@@ -112,7 +114,7 @@ def teach(folder: Path, lesson: Lesson, until: int | None = None, report: Report
         sums["total"] = sums.get("total", 0.0) + total
         if report is not None:
             report(step, lesson.steps, total)
-        if rank == 0 and (step % lesson.kept_every == 0 or step == last):
+        if rank == 0 and (step % lesson.kept_every == 0 or step == lesson.steps):
             count = (step - first - 1) % lesson.kept_every + 1
             means = {name: round(value / count, 5) for name, value in sums.items()}
             speed = round((step - first) * lesson.batch * world / (time.perf_counter() - began), 2)
@@ -141,10 +143,11 @@ def learn(
     return {name: term.detach() for name, term in terms.items()}
 
 
-def _rate(lesson: Lesson, step: int) -> float:
-    """Up in WARM_UP steps, then down along a cosine."""
-    down = 0.5 * (1 + math.cos(math.pi * min(step / lesson.steps, 1)))
-    return lesson.rate * min(1.0, (step + 1) / WARM_UP) * (0.02 + 0.98 * down)
+def rate_of_learning(lesson: Lesson, step: int) -> float:
+    """Of a step: up in WARM_UP steps, down along a line over the last part, FALL. Between them it does not matter how
+    many there are in all (Hägele et al. 2024), so that a run may be made longer."""
+    left = (lesson.steps - step) / (FALL * lesson.steps)
+    return lesson.rate * min((step + 1) / WARM_UP, max(LOWEST, min(1.0, left)))
 
 
 @torch.no_grad()

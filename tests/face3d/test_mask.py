@@ -11,6 +11,7 @@ from face3d.subject import Window
 
 SIDE = 128
 SKIN = torch.tensor([0.42, 0.25, 0.18])
+NONE = torch.zeros(SIDE, SIDE, dtype=torch.bool)
 
 
 def ball() -> tuple[Tensor, Tensor]:
@@ -44,7 +45,7 @@ def middle(there: Tensor) -> Tensor:
 @pytest.mark.parametrize("grey", [False, True])
 def test_all_of_a_bare_face_is_shown(grey: bool) -> None:
     radiance, normals, there = picture(grey)
-    assert (shown(radiance, normals, there, middle(there), grey)[there] > 0.5).float().mean() > 0.99
+    assert (shown(radiance, normals, there, middle(there), NONE, grey)[there] > 0.5).float().mean() > 0.99
 
 
 @pytest.mark.parametrize("colour", [(0.02, 0.02, 0.02), (0.02, 0.2, 0.16), (0.6, 0.6, 0.62)])
@@ -53,24 +54,35 @@ def test_a_thing_before_a_third_of_the_face_is_found(colour: tuple[float, float,
     thing = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     thing[76:, 10:110] = True
     radiance[thing] = torch.tensor(colour)
-    hidden = (shown(radiance, normals, there, middle(there), False) < 0.5) & there
+    hidden = (shown(radiance, normals, there, middle(there), NONE, False) < 0.5) & there
     wanted = thing & there
     assert 0.2 < wanted.sum() / there.sum() < 0.45
     assert (hidden & wanted).sum() / (hidden | wanted).sum() > 0.85
 
 
+@pytest.mark.parametrize("below", [0, 14])
+def test_a_brow_below_a_fringe_is_shown_unless_the_fringe_goes_on_below_it(below: int) -> None:
+    radiance, normals, there = picture(False)
+    brow = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    brow[40:44, 35:60] = True
+    radiance[: 40 + below, 25:70] = torch.tensor([0.03, 0.02, 0.015])
+    radiance[brow] = torch.tensor([0.03, 0.02, 0.015])
+    found = shown(radiance, normals, there & ~brow, middle(there), brow, False)[brow] > 0.5
+    assert found.float().mean() == (0 if below else 1)
+
+
 def test_a_mole_is_skin() -> None:
     radiance, normals, there = picture(False)
     radiance[60:66, 60:66] = 0.02
-    assert (shown(radiance, normals, there, middle(there), False) > 0.5).all()
+    assert (shown(radiance, normals, there, middle(there), NONE, False) > 0.5).all()
 
 
 def test_too_little_skin_says_nothing() -> None:
     radiance, normals, there = picture(False)
     few = torch.zeros_like(there)
     few[60:66, 60:66] = True
-    assert (shown(radiance, normals, few, few, False) == 1).all()
-    assert (shown(torch.zeros_like(radiance), normals, there, middle(there), False) == 1).all()
+    assert (shown(radiance, normals, few, few, NONE, False) == 1).all()
+    assert (shown(torch.zeros_like(radiance), normals, there, middle(there), NONE, False) == 1).all()
 
 
 def test_an_image_over_one_square_as_another_sees_it() -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from face3d.perception.network.losses import gaussian, losses, missing_overlap
 from face3d.perception.network.reading import upright
 from face3d.perception.network.training import PRESETS, Preset, lesson
 from face3d.perception.network.weights import load_network, save_network
-from face3d.perception.teaching import learn, teach
+from face3d.perception.teaching import learn, rate_of_learning, teach
 from face3d.synth import CLASSES, synthetic_photo
 from face3d.synth.anatomy import anatomy
 
@@ -188,7 +189,13 @@ def test_teaching_goes_on_as_if_never_stopped(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(SIZES, "tiny", TINY)
     preset = Preset("tiny", steps=6, batch=4, rate=1e-3, block=8, workers=0, kept_every=3)
     teach(tmp_path / "once", lesson(preset, 3))
-    teach(tmp_path / "twice", lesson(preset, 3), until=3)
+
+    def killed(step: int, steps: int, loss: float) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        teach(tmp_path / "twice", lesson(preset, 3), killed)
     teach(tmp_path / "twice", lesson(preset, 3))
     once, twice = (torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("once", "twice"))
     assert once["step"] == twice["step"] == 6
@@ -200,6 +207,24 @@ def test_teaching_goes_on_as_if_never_stopped(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "once" / "curves.png").stat().st_size > 1000
     with pytest.raises(Face3DError, match="other settings"):
         teach(tmp_path / "once", lesson(preset, 4))
+
+
+def test_a_lesson_made_longer_goes_on_at_the_highest_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "tiny", TINY)
+    preset = Preset("tiny", steps=2, batch=2, rate=1e-3, block=8, workers=0, kept_every=1)
+    teach(tmp_path, lesson(preset, 3))
+    longer = lesson(replace(preset, steps=3000), 3)
+    told: list[int] = []
+
+    def stopped(step: int, steps: int, loss: float) -> None:
+        told.append(step)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        teach(tmp_path, longer, stopped)
+    assert told == [3]
+    rates = [rate_of_learning(longer, step) / longer.rate for step in (299, 2000, 2250, 2625, 2999)]
+    assert rates == pytest.approx([1.0, 1.0, 1.0, 0.5, 0.02])
 
 
 def test_network_learns_one_batch(batch: Batch) -> None:

@@ -41,7 +41,7 @@ def lesson(preset: Preset, seed: int) -> Lesson[Scenes]:
         return scenes(seed, preset.batch, preset.side, step, preset.workers, rank, world)
 
     return Lesson(
-        setting={"preset": asdict(preset), "seed": seed},
+        setting={"preset": {k: v for k, v in asdict(preset).items() if k != "steps"}, "seed": seed},
         seed=seed,
         network=FinderNetwork,
         batches=batches,

@@ -52,7 +52,7 @@ def lesson(preset: Preset, seed: int) -> Lesson[Batch]:
         save_network(network, preset.size, path, notes)
 
     return Lesson(
-        setting={"preset": asdict(preset), "seed": seed},
+        setting={"preset": {k: v for k, v in asdict(preset).items() if k != "steps"}, "seed": seed},
         seed=seed,
         network=lambda: FaceNetwork(size),
         batches=batches,
