@@ -6,9 +6,7 @@ core draws a frame of its own, so that a laptop's processor keeps up with a came
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +33,7 @@ from renderers import (
     uv_footprint,
     vertex_normals,
 )
+from renderers.parallel import in_parallel
 
 FIELD_OF_VIEW = 0.24
 """Radians from the lower to the upper edge: a portrait lens."""
@@ -112,7 +111,7 @@ def frames(
         camera = view.camera(head, index / max(len(times) - 1, 1))
         return performer.draw(now, camera, shining, background)
 
-    return in_parallel(frame, len(times))
+    return in_parallel(frame, range(len(times)))
 
 
 class MeshPerformer:
@@ -252,23 +251,6 @@ def _encoded(
         return to_srgb8(colour + (1 - opacity) * torch.as_tensor(background, dtype=torch.float32))
     straight = to_srgb8(colour / opacity.clamp(min=1e-3))
     return np.concatenate([straight, (opacity.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()], axis=-1)
-
-
-def in_parallel(frame: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
-    """frame(0), frame(1), ... in order, one on each core, with few waiting."""
-    cores = torch.get_num_threads()
-    pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-    ahead: deque[Future[np.ndarray]] = deque()
-    try:
-        for index in range(count):
-            ahead.append(pool.submit(frame, index))
-            if len(ahead) > 2 * cores:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(cores)  # what the pool's threads set is also the default of threads to come
 
 
 def _power_of_two(size: int) -> int:

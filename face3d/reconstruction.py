@@ -1,7 +1,7 @@
 """Photos of a person to their head: the whole way, a function a stage."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from face3d.fitting.eye_rulers import (
     size_slope,
     told,
 )
+from face3d.fitting.fitted_model import FittedModel
 from face3d.fitting.gauss_newton import Belief, State
 from face3d.fitting.geometry import GeometryFit, Measurements, calibrated, fitted_together, shaded_together
 from face3d.fitting.identity_regression import IdentityRegression
@@ -51,6 +52,7 @@ from face3d.synth.classes import COVERING
 from morphable import ARKIT_NAMES, Head, MorphableModel
 from morphable.appearance import IRIS_DIAMETER, default_textures, plain_textures
 from renderers import srgb_to_linear
+from renderers.parallel import in_parallel
 
 LOOK_SIZE = 512
 """Pixels a side of the crop in which the estimate is rendered for the detector to look at."""
@@ -154,9 +156,9 @@ def run_reconstruction(
     stages("painting the texture")
     main = _most_frontal(states)
     subject, state = subjects[main], states[main]
-    looks = [_fit_appearance(each, its_state) for each, its_state in zip(subjects, states, strict=True)]
+    looks = list(in_parallel(_fit_appearance, subjects, states))
     skin, light = looks[main].skin, looks[main].light
-    views = [_photo_view(*each) for each in zip(subjects, states, looks, strict=True)]
+    views = list(in_parallel(_photo_view, subjects, states, looks))
     textures = _own_textures(subject, state, views[main], skin, texture_size)
     views = [views[main], *(view for view, each in zip(views, subjects, strict=True) if _adds_to(each, subject))]
     textures["head"] = unwrap(views, model, textures["head"], texture_size)
@@ -228,23 +230,21 @@ def _subjects(
 
 def _fit_geometry(subjects: Sequence[Subject], belief: Belief, stages: Stages) -> _Geometry:
     steps = {"regression": belief.mean}
-    fits, states, looks = [], [], []
     model = subjects[0].model
-    painted = paint(model, plain_textures(model, resolution=LOOK_SIZE), LOOK_SIZE)
-    for subject in subjects:
-        fit = _geometry_fit(subject)
-        start = first_state(
-            fit.mean_landmarks, subject.observation.landmarks, fit.priors, belief.mean, subject.principal
-        )
-        fits.append(fit)
-        states.append(fit.pose(start))
-        looks.append(partial(_redetected, subject, painted=painted))
+    head, painted = FittedModel(model), paint(model, plain_textures(model, resolution=LOOK_SIZE), LOOK_SIZE)
+
+    def started(fit: GeometryFit, subject: Subject) -> State:
+        seen = subject.observation.landmarks
+        return fit.pose(first_state(head.mean_landmarks, seen, fit.priors, belief.mean, subject.principal))
+
+    fits = list(in_parallel(partial(_geometry_fit, head), subjects))
+    states = list(in_parallel(started, fits, subjects))
     states = fitted_together(fits, states, belief, 2, [None] * len(fits))
     belief, irises_told = _told_by_eyes(subjects, states, belief)
     steps["eyes"] = belief.mean
     states = fitted_together(fits, states, belief, 2, [None] * len(fits))
     stages.at(0.2)
-    states, biases = calibrated(fits, states, belief, looks, CALIBRATIONS, BIAS_LIMIT)
+    states, biases = calibrated(fits, states, belief, partial(_redetected, subjects, painted), CALIBRATIONS, BIAS_LIMIT)
     steps["landmarks and outlines"] = states[0].identity
     stages.at(0.6)
     states = shaded_together(fits, states, belief, SHADED_ROUNDS, biases)
@@ -277,7 +277,7 @@ def _told_by_eyes(subjects: Sequence[Subject], states: Sequence[State], belief: 
     return belief, irises is not None
 
 
-def _geometry_fit(subject: Subject) -> GeometryFit:
+def _geometry_fit(head: FittedModel, subject: Subject) -> GeometryFit:
     observation = subject.observation
     scores = [observation.expression_scores[name] for name in ARKIT_NAMES]
     beliefs = priors(
@@ -297,7 +297,7 @@ def _geometry_fit(subject: Subject) -> GeometryFit:
         radiance=_radiance(subject),
         landmark_sigma=sigma,
     )
-    return GeometryFit(subject.model, seen, beliefs)
+    return GeometryFit(head, seen, beliefs)
 
 
 def _radiance(subject: Subject) -> Radiance:
@@ -323,18 +323,21 @@ def _most_frontal(states: Sequence[State]) -> int:
     return max(range(len(states)), key=lambda index: -float(states[index].rotation[2, 2]))
 
 
-def _redetected(subject: Subject, state: State, painted: Paint) -> Float[np.ndarray, "478 3"] | None:
-    """What the detector finds on a plain picture of an estimate, in the photo's pixels."""
-    window = subject.window(LOOK_SIZE, LOOK_MARGIN)
-    picture = plain_picture(window.camera(subject.camera(state)), subject.vertices(state), subject.model, painted)
-    scale = window.size / window.side
-    x0, y0, x1, y1 = (
-        (edge - corner) * scale for edge, corner in zip(subject.observation.box, (window.x, window.y) * 2, strict=True)
-    )
-    found = subject.detector.measure(picture, (x0, y0, x1, y1))
-    if found is None:
-        return None
-    return found.landmarks / scale + np.array([window.x, window.y, 0.0])
+def _redetected(
+    subjects: Sequence[Subject], painted: Paint, states: Sequence[State]
+) -> Iterator[Float[np.ndarray, "478 3"] | None]:
+    """What the detector finds on plain pictures of estimates, in the photos' pixels."""
+
+    def drawn(subject: Subject, state: State) -> UInt8[np.ndarray, "size size 3"]:
+        camera = subject.window(LOOK_SIZE, LOOK_MARGIN).camera(subject.camera(state))
+        return plain_picture(camera, subject.vertices(state), subject.model, painted)
+
+    for subject, picture in zip(subjects, in_parallel(drawn, subjects, states), strict=True):
+        window = subject.window(LOOK_SIZE, LOOK_MARGIN)
+        scale, corner = window.size / window.side, np.array([window.x, window.y])
+        x0, y0, x1, y1 = ((np.array(subject.observation.box) - np.tile(corner, 2)) * scale).tolist()
+        found = subject.detector.measure(picture, (x0, y0, x1, y1))
+        yield None if found is None else found.landmarks / scale + np.append(corner, 0.0)
 
 
 @dataclass(frozen=True)

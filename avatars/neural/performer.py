@@ -11,12 +11,13 @@ import roma
 import torch
 from jaxtyping import Float, UInt8
 
-from avatars.mesh_performer import MAX_SIZE, in_parallel
+from avatars.mesh_performer import MAX_SIZE
 from avatars.neural.avatar import NeuralAvatar
 from morphable import Performance
 from morphable.editing import frame_times, sampled
 from morphable.playing import HEAD
 from renderers import Camera
+from renderers.parallel import in_parallel
 
 
 @dataclass(frozen=True)
@@ -84,4 +85,4 @@ def frames(
         picture = avatar.picture(moment, view.camera(avatar, index / max(len(times) - 1, 1)), behind)
         return (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()
 
-    return in_parallel(frame, len(times))
+    return in_parallel(frame, range(len(times)))

@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from avatars.mesh_performer import in_parallel
 from avatars.painting import to_srgb8
 from avatars.portrait.anatomy import Anatomy
 from avatars.portrait.curtain import Curtain
@@ -38,6 +37,7 @@ from renderers import (
     uv_footprint,
     vertex_normals,
 )
+from renderers.parallel import in_parallel
 
 AROUND = 1.0
 """How far around the head the photo moves, in the head's height."""
@@ -81,7 +81,7 @@ def frames(photo: PosedPhoto, performance: Performance, rate: float) -> Iterator
     """
     times = frame_times(performance, rate)
     performer = PortraitPerformer(photo)
-    return in_parallel(lambda index: performer.draw(sampled(performance, times[index : index + 1])), len(times))
+    return in_parallel(lambda index: performer.draw(sampled(performance, times[index : index + 1])), range(len(times)))
 
 
 class PortraitPerformer:

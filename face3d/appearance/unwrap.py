@@ -14,6 +14,7 @@ from face3d.appearance.completion import Surface, strands
 from face3d.appearance.light import shading
 from morphable import MorphableModel
 from renderers import Camera, Fragments, interpolate, rasterize, srgb_to_linear, vertex_normals
+from renderers.parallel import in_parallel
 
 GRAZING = (0.2, 0.6)
 """Cosine between surface and line of sight from which a texel begins to be, and is fully, taken from the photo."""
@@ -112,7 +113,7 @@ def unwrap(
     """
     masks, surface = _texel_regions(model, views[0].vertices, len(base))
     own = srgb_to_linear(torch.tensor(base).float() / 255).clamp(min=DARKEST).log()
-    sights = [_taken(view, model, own, masks) for view in views]
+    sights = list(in_parallel(lambda view: _taken(view, model, own, masks), views))
     shares = _shares(sights)
     sights = [_recoloured(sight, sights[0], masks["face"]) for sight in sights]
 
@@ -127,11 +128,15 @@ def unwrap(
     unseen = _completion(albedo, own, trust, glimpsed, skin_like, hair_like, masks, surface)
 
     found = _enlarged((1 - trust[..., None]) * unseen, size)
-    for share, sight, view in zip(shares, sights, views, strict=True):
+
+    def shown(share: Tensor, sight: _Sight, view: PhotoView) -> Float[Tensor, "size size 3"]:
         weight = (trust * share)[..., None]
         parts = torch.cat([weight * sight.offset, weight, sight.places], -1)
         offset, weight, places = _enlarged(parts, size).split([3, 1, 2], -1)
-        found = found + torch.addcmul(offset, weight, _sampled(_log_radiance(view), places))
+        return torch.addcmul(offset, weight, _sampled(_log_radiance(view), places))
+
+    for each in in_parallel(shown, list(shares), sights, views):
+        found = found + each
     return to_srgb8(found.exp())
 
 

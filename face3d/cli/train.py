@@ -39,7 +39,8 @@ Folder = Annotated[
     Path, typer.Option("--output", "-o", help="Folder; one that is there is gone on with.", show_default=False)
 ]
 Steps = Annotated[
-    int | None, typer.Option(min=1, help="Steps in all; more of them go on.  [default: the preset's]", show_default=False)
+    int | None,
+    typer.Option(min=1, help="Steps in all; more of them go on.  [default: the preset's]", show_default=False),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the photos and of the start.")]
 

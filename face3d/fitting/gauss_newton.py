@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from renderers import Camera
+from renderers.parallel import in_parallel
 
 FOCAL_LIMIT = 0.2
 """The largest change of log focal length in one step."""
@@ -171,10 +172,9 @@ def normal_equations(
     layout = _Layout(len(identity), len(views[0].state.expression), len(views))
     normal = identity.new_zeros(layout.size, layout.size)
     gradient = identity.new_zeros(layout.size)
-    for index, view in enumerate(views):
+    for index, (view, measured) in enumerate(zip(views, in_parallel(_of_terms, views), strict=True)):
         unknowns = layout.of_view(index)
-        for term in view.terms:
-            own_normal, own_gradient = term.normal_equations(view.state, view.principal)
+        for own_normal, own_gradient in measured:
             normal[unknowns[:, None], unknowns] += own_normal
             gradient[unknowns] += own_gradient
         own = layout.own(index)
@@ -186,6 +186,12 @@ def normal_equations(
     normal[head, head] += belief.precision
     gradient[head] += belief.precision @ (identity - belief.mean)
     return normal, gradient
+
+
+def _of_terms(
+    view: View,
+) -> list[tuple[Float[Tensor, "unknown unknown"], Float[Tensor, " unknown"]]]:
+    return [term.normal_equations(view.state, view.principal) for term in view.terms]
 
 
 def moved(states: Sequence[State], step: Float[Tensor, " unknown"]) -> list[State]:

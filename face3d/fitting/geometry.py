@@ -1,21 +1,21 @@
 """From landmarks and outlines to identity, expressions, head poses and focal lengths."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from face3d.fitting import contour
 from face3d.fitting.evidence import FACE_OVAL, OUTER_EYE_CORNERS, landmark_sigma
 from face3d.fitting.eye_rulers import pupils_slope, size_slope
+from face3d.fitting.fitted_model import FittedModel, Shape
 from face3d.fitting.gauss_newton import (
     Belief,
     Discounted,
     GaussianPriors,
-    PointBasis,
     PointTerm,
     State,
     Term,
@@ -23,9 +23,10 @@ from face3d.fitting.gauss_newton import (
     minimise,
     projected,
 )
-from face3d.fitting.shading import Radiance, ShadingTerm, bare_skin, unhidden
+from face3d.fitting.shading import Radiance, ShadingTerm, unhidden
 from morphable import MorphableModel
 from renderers import vertex_normals
+from renderers.parallel import in_parallel
 
 ITERATIONS = 3
 """Steps before outlines are looked for again and shapes are fitted to the new identity."""
@@ -54,47 +55,31 @@ class Measurements:
 class GeometryFit:
     """What one photo of a face says of a model's unknowns, at any estimate of them."""
 
-    def __init__(self, model: MorphableModel, seen: Measurements, priors: GaussianPriors) -> None:
-        self.model = model
+    def __init__(self, head: FittedModel, seen: Measurements, priors: GaussianPriors) -> None:
+        self.head = head
         self.seen = seen
         self.priors = priors
-        self.mean = model.mean.double()
-        self.identity_basis = model.identity_basis.double()
-        self.landmarks = _SurfacePoints.of_landmarks(model)
-        self.mean_landmarks = self.landmarks.gather(self.mean)
-        self.landmark_identity = self.landmarks.gather(self.identity_basis)
-        self.edges = _edges(model.triangles)
-        self._last: tuple[Tensor, Tensor] | None = None
-        outside = model.regions["face"] | model.regions["ears"]
-        self.outline_allowed = outside & ~model.regions["lips"] & ~model.regions["eye_socket"]
-        self.skin = bare_skin(model)
-        around = model.triangles[self.skin[model.triangles.long()].any(1)].long()
-        self.skin_vertices, corners = torch.unique(around, return_inverse=True)
-        self.skin_triangles = corners.view(-1, 3)
 
     def pose(self, state: State) -> State:
         """The head's pose alone."""
-        view = View(state, [self._landmark_term(state, self._shapes(state), None)], self.priors, self.seen.principal)
-        return minimise([view], Belief.prior(self.model.identities), 8, frozenset({"pose"}))[0]
+        view = View(state, [self._landmark_term(self._posed(state), None)], self.priors, self.seen.principal)
+        return minimise([view], Belief.prior(self.head.model.identities), 8, frozenset({"pose"}))[0]
 
     def view(self, state: State, bias: Float[Tensor, "478 2"] | None = None) -> View:
         """What landmarks and outlines say near an estimate. `bias` is what the detector adds to the projections of this
         head's points, in pixels."""
-        shapes = self._shapes(state)
-        outline = self._outline_term(state, shapes)
-        terms = [self._landmark_term(state, shapes, bias), *([outline] if outline is not None else [])]
-        return View(state, terms, self.priors, self.seen.principal)
+        return View(state, self._geometric_terms(self._posed(state), bias), self.priors, self.seen.principal)
 
     def shaded_view(self, state: State, bias: Float[Tensor, "478 2"] | None = None) -> View:
         """What they say, discounted, and shading."""
-        terms: list[Term] = [Discounted(term, SHARE) for term in self.view(state, bias).terms]
+        posed = self._posed(state)
+        terms: list[Term] = [Discounted(term, SHARE) for term in self._geometric_terms(posed, bias)]
         if self.seen.radiance is not None:
-            terms.append(self._shading_term(state, self._shapes(state), self.seen.radiance))
+            terms.append(self._shading_term(posed, self.seen.radiance))
         return View(state, terms, self.priors, self.seen.principal)
 
     def projected_landmarks(self, state: State) -> Float[Tensor, "478 2"]:
-        points = self._landmark_basis(self._shapes(state))(state)
-        return projected(points, state, self.seen.principal)
+        return projected(self._landmarks(state), state, self.seen.principal)
 
     def landmark_error(self, state: State, bias: Float[Tensor, "478 2"]) -> float:
         """Median distance between what the detector saw and should see, relative to the eyes' distance."""
@@ -103,96 +88,85 @@ class GeometryFit:
 
     def eye_distance(self, state: State) -> float:
         """Between the outer eye corners, in pixels, as if the head faced the camera."""
-        points = self._landmark_basis(self._shapes(state))(state)
-        right, left = points[list(OUTER_EYE_CORNERS)]
-        depth = float((state.rotation @ ((right + left) / 2) + state.translation)[2])
-        return float((left - right).norm() * state.log_focal.exp()) / depth
+        return _eye_distance(self._landmarks(state), state)
 
-    def _shapes(self, state: State) -> Float[Tensor, "52 vertex 3"]:
-        """The expression shapes of the state's identity; those of the last one asked for are kept."""
-        if self._last is None or not torch.equal(self._last[0], state.identity):
-            with torch.no_grad():
-                shapes = self.model.expressions(state.identity.to(self.model.mean)[None])[0]
-            self._last = state.identity, shapes
-        return self._last[1]
+    def _landmarks(self, state: State) -> Float[Tensor, "478 3"]:
+        return self.head.shape(state.identity).landmarks(state)
 
-    def _landmark_basis(self, shapes: Float[Tensor, "52 vertex 3"]) -> PointBasis:
-        gather = self.landmarks.gather
-        return PointBasis(gather(self.mean), self.landmark_identity, gather(shapes.double()))
+    def _posed(self, state: State) -> "_Posed":
+        shape = self.head.shape(state.identity)
+        vertices = shape.neutral + torch.tensordot(state.expression, shape.expressions, 1)
+        normals = vertex_normals(vertices, self.head.model.triangles)
+        eye = -(state.rotation.mT @ state.translation)
+        facing = (normals * torch.nn.functional.normalize(eye - vertices, dim=-1)).sum(-1)
+        landmarks = shape.landmarks(state)
+        return _Posed(state, shape, vertices, normals, facing, landmarks, _eye_distance(landmarks, state))
 
-    def _landmark_term(self, state: State, shapes: Tensor, bias: Tensor | None) -> PointTerm:
-        facing = self.landmarks.gather(self._facing(state, shapes)[:, None])[:, 0]
+    def _geometric_terms(self, posed: "_Posed", bias: Tensor | None) -> list[Term]:
+        landmarks, outline = self._landmark_term(posed, bias), self._outline_term(posed)
+        return [landmarks] if outline is None else [landmarks, outline]
+
+    def _landmark_term(self, posed: "_Posed", bias: Tensor | None) -> PointTerm:
         targets = self.seen.landmarks if bias is None else self.seen.landmarks - bias
         sigma = self.seen.landmark_sigma
         if sigma is None:
-            sigma = landmark_sigma(facing, self.eye_distance(state))
-        return PointTerm(self._landmark_basis(shapes), targets, sigma)
+            facing = self.head.at_landmarks(posed.facing[:, None])[:, 0]
+            sigma = landmark_sigma(facing, posed.eye_distance)
+        return PointTerm(posed.shape.landmarks, targets, sigma)
 
-    def _outline_term(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> PointTerm | None:
-        facing = self._facing(state, shapes)
-        chosen = contour.outline_vertices(facing, self.edges, self.outline_allowed)
+    def _outline_term(self, posed: "_Posed") -> PointTerm | None:
+        state = posed.state
+        chosen = contour.outline_vertices(posed.facing, self.head.edges, self.head.outline_allowed)
         if len(chosen) == 0:
             return None
-        vertices = self._vertices(state, shapes)
-        points = projected(vertices[chosen], state, self.seen.principal)
-        normals = (vertex_normals(vertices, self.model.triangles)[chosen] @ state.rotation.mT)[:, :2]
+        points = projected(posed.vertices[chosen], state, self.seen.principal)
+        normals = (posed.normals[chosen] @ state.rotation.mT)[:, :2]
         normals = normals / normals.norm(dim=1, keepdim=True).clamp(min=1e-9)
-        eye_distance = self.eye_distance(state)
-        targets, clear = contour.nearest_edges(self.seen.luminance, points.numpy(), normals.numpy(), eye_distance)
-        kept = torch.as_tensor(clear) & ~self._inside_face(state, shapes, points, eye_distance)
+        targets, clear = contour.nearest_edges(self.seen.luminance, points.numpy(), normals.numpy(), posed.eye_distance)
+        kept = torch.as_tensor(clear) & ~self._inside_face(posed, points)
         if not kept.any():
             return None
         chosen = chosen[kept]
-        basis = PointBasis(self.mean[chosen], self.identity_basis[:, chosen], shapes[:, chosen].double())
-        sigma = torch.full((len(chosen),), contour.SIGMA * eye_distance, dtype=torch.float64)
+        sigma = torch.full((len(chosen),), contour.SIGMA * posed.eye_distance, dtype=torch.float64)
+        basis = self.head.basis(chosen, posed.shape)
         return PointTerm(basis, torch.as_tensor(targets)[kept], sigma, normals[kept], robust=1.5)
 
-    def _shading_term(self, state: State, shapes: Float[Tensor, "52 vertex 3"], radiance: Radiance) -> ShadingTerm:
-        chosen = self.skin_vertices
-        vertices = self._vertices(state, shapes)
-        in_front = unhidden(vertices.float(), self.model.triangles, state, self.seen.principal, radiance)
-        seen = self.skin & in_front & (self._facing(state, shapes) > SHADED_FACING)
-        basis = PointBasis(self.mean[chosen], self.identity_basis[:, chosen], shapes[:, chosen].double())
-        return ShadingTerm(basis, self.skin_triangles, seen[chosen], radiance)
+    def _shading_term(self, posed: "_Posed", radiance: Radiance) -> ShadingTerm:
+        head, state = self.head, posed.state
+        in_front = unhidden(posed.vertices.float(), head.model.triangles, state, self.seen.principal, radiance)
+        seen = head.skin & in_front & (posed.facing > SHADED_FACING)
+        chosen = head.skin_vertices
+        return ShadingTerm(head.basis(chosen, posed.shape), head.skin_triangles, seen[chosen], radiance)
 
-    def _inside_face(self, state: State, shapes: Tensor, points: Tensor, eye_distance: float) -> Tensor:
+    def _inside_face(self, posed: "_Posed", points: Tensor) -> Tensor:
         """Outline points in front of the face itself (a nose before its cheek) have no certain edge."""
-        oval = projected(self._landmark_basis(shapes)(state)[list(FACE_OVAL)], state, self.seen.principal)
-        distance = (points[:, None] - oval[None]).norm(dim=-1).amin(1)
-        return distance > 0.15 * eye_distance
-
-    def _vertices(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> Float[Tensor, "vertex 3"]:
-        neutral = self.mean + torch.tensordot(state.identity, self.identity_basis, 1)
-        return neutral + torch.tensordot(state.expression, shapes.double(), 1)
-
-    def _facing(self, state: State, shapes: Float[Tensor, "52 vertex 3"]) -> Float[Tensor, " vertex"]:
-        """Cosine between each vertex's normal and the direction to the camera."""
-        vertices = self._vertices(state, shapes)
-        normals = vertex_normals(vertices, self.model.triangles)
-        eye = -(state.rotation.mT @ state.translation)
-        towards = torch.nn.functional.normalize(eye - vertices, dim=-1)
-        return (normals * towards).sum(-1)
+        oval = projected(posed.landmarks[list(FACE_OVAL)], posed.state, self.seen.principal)
+        return torch.cdist(points, oval).amin(1) > 0.15 * posed.eye_distance
 
 
-@dataclass(frozen=True)
-class _SurfacePoints:
-    """Barycentric points, gathered from anything that lives on vertices."""
+@dataclass(frozen=True, eq=False)
+class _Posed:
+    """A head at an estimate.
 
-    corners: Int[Tensor, "point 3"]
-    weights: Float[Tensor, "point 3"]
+    Attributes:
+        vertices, normals, landmarks: in the world.
+        facing: cosine between each vertex's normal and the direction to the camera.
+        eye_distance: see `GeometryFit.eye_distance`.
+    """
 
-    @classmethod
-    def of_landmarks(cls, model: MorphableModel) -> "_SurfacePoints":
-        embedding = model.landmarks["mediapipe"]
-        return cls(model.triangles[embedding.triangles.long()].long(), embedding.barycentric.double())
+    state: State
+    shape: Shape
+    vertices: Float[Tensor, "vertex 3"]
+    normals: Float[Tensor, "vertex 3"]
+    facing: Float[Tensor, " vertex"]
+    landmarks: Float[Tensor, "478 3"]
+    eye_distance: float
 
-    def gather(self, values: Float[Tensor, "*batch vertex channel"]) -> Float[Tensor, "*batch point channel"]:
-        return (values[..., self.corners, :] * self.weights[:, :, None]).sum(-2)
 
-
-def _edges(triangles: Int[Tensor, "triangle 3"]) -> Int[Tensor, "edge 2"]:
-    pairs = torch.cat([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).long()
-    return torch.unique(pairs.sort(1).values, dim=0)
+def _eye_distance(landmarks: Float[Tensor, "478 3"], state: State) -> float:
+    right, left = landmarks[list(OUTER_EYE_CORNERS)]
+    depth = float((state.rotation @ ((right + left) / 2) + state.translation)[2])
+    return float((left - right).norm() * state.log_focal.exp()) / depth
 
 
 def fitted_together(
@@ -209,7 +183,7 @@ def fitted_together(
     it only where they insist.
     """
     current = list(states)
-    stiff = _settled(Belief(belief.mean, belief.precision / SHARE), fits[0].model)
+    stiff = _settled(Belief(belief.mean, belief.precision / SHARE), fits[0].head.model)
     for _ in range(rounds):
         current = minimise(_views(GeometryFit.view, fits, current, biases), stiff, ITERATIONS)
     return current
@@ -225,7 +199,7 @@ def shaded_together(
     """As `fitted_together`, from shading, too, before which all else counts at its own worth; at last each photo's
     expression, pose and focal length on their own, as landmarks and outlines have them."""
     current = list(states)
-    settled = _settled(belief, fits[0].model)
+    settled = _settled(belief, fits[0].head.model)
     for _ in range(rounds):
         current = minimise(_views(GeometryFit.shaded_view, fits, current, biases), settled, SHADED_ITERATIONS)
     views = _views(GeometryFit.view, fits, current, biases)
@@ -236,7 +210,7 @@ def calibrated(
     fits: Sequence[GeometryFit],
     states: Sequence[State],
     belief: Belief,
-    redetect: Sequence[Callable[[State], Float[np.ndarray, "478 3"] | None]],
+    redetect: Callable[[Sequence[State]], Iterable[Float[np.ndarray, "478 3"] | None]],
     rounds: int,
     most: float,
 ) -> tuple[list[State], list[Float[Tensor, "478 2"]]]:
@@ -248,7 +222,7 @@ def calibrated(
     synthesis, with the detector as the feature).
 
     Args:
-        redetect: for each photo, landmarks that the detector finds on a plain render of a state, None if it finds no
+        redetect: for each photo, landmarks that the detector finds on a plain render of its state, None if it finds no
             face there.
         rounds: how often to measure the biases.
         most: biases beyond this many eye distances are taken for failures of the detector and cut off.
@@ -256,8 +230,7 @@ def calibrated(
     current = list(states)
     biases = [torch.zeros(478, 2, dtype=torch.float64) for _ in fits]
     for _ in range(rounds):
-        for index, (fit, state, look) in enumerate(zip(fits, current, redetect, strict=True)):
-            seen = look(state)
+        for index, (fit, state, seen) in enumerate(zip(fits, current, redetect(current), strict=True)):
             if seen is not None:
                 biases[index] = _bias(fit, state, seen, most)
         current = fitted_together(fits, current, belief, 2, biases)
@@ -270,7 +243,7 @@ def _views(
     states: Sequence[State],
     biases: Sequence[Float[Tensor, "478 2"] | None],
 ) -> list[View]:
-    return [look(*each) for each in zip(fits, states, biases, strict=True)]
+    return list(in_parallel(look, fits, states, biases))
 
 
 def _settled(belief: Belief, model: MorphableModel) -> Belief:

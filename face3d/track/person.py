@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int, UInt8
 
 import morphable
 from face3d.errors import Face3DError
+from face3d.fitting.fitted_model import FittedModel
 from face3d.fitting.geometry import GeometryFit, Measurements, fitted_together
 from face3d.fitting.identity_regression import IdentityRegression
 from face3d.fitting.start import FOCAL_PER_SIDE, FOCAL_SPREAD, first_state, priors
@@ -75,7 +76,7 @@ def met(
 
     The identity is solved as from photos: a belief from the regression, moved by landmarks and outlines.
     """
-    model = morphable.load()
+    head = FittedModel(morphable.load())
     observations = [
         _steadier(*each, detector) for each in zip(pictures, sightings.landmarks, sightings.scores, strict=True)
     ]
@@ -87,13 +88,15 @@ def met(
         likely = priors(scores, None, height, width)
         principal = torch.tensor([width / 2, height / 2], dtype=torch.float64)
         seen = Measurements(torch.tensor(observation.landmarks[:, :2].copy()), picture.mean(2), principal)
-        fit = GeometryFit(model, seen, likely)
-        start = first_state(fit.mean_landmarks, observation.landmarks, likely, belief.mean, principal)
+        fit = GeometryFit(head, seen, likely)
+        start = first_state(head.mean_landmarks, observation.landmarks, likely, belief.mean, principal)
         fits.append(fit)
         states.append(fit.pose(start))
     together = fitted_together(fits, states, belief, 4, [None] * len(fits))
-    head = Head.from_model(model, together[0].identity.float(), plain_textures(model, resolution=512))
-    return known(head, pictures[0].shape[:2], sightings, detector)
+    textures = plain_textures(head.model, resolution=512)
+    return known(
+        Head.from_model(head.model, together[0].identity.float(), textures), pictures[0].shape[:2], sightings, detector
+    )
 
 
 def known(head: Head, size: tuple[int, int], sightings: Sightings, detector: MediaPipeDetector) -> Person:

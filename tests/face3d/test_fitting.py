@@ -1,6 +1,7 @@
 """The fit: its derivatives, and known parameters recovered from exact or disturbed measurements."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from avatars.painting import paint
 from face3d.appearance.plain import plain_picture
 from face3d.fitting import contour, shading
 from face3d.fitting.evidence import landmark_sigma
+from face3d.fitting.fitted_model import FittedModel
 from face3d.fitting.gauss_newton import (
     Belief,
     PointBasis,
@@ -64,15 +66,15 @@ def seen_landmarks(model: MorphableModel, state: State) -> torch.Tensor:
 
 def geometry_fit(model: MorphableModel, landmarks: torch.Tensor, scores: torch.Tensor | None = None) -> GeometryFit:
     beliefs = priors(torch.zeros(52).double() if scores is None else scores, 900.0, 480, 640)
-    return GeometryFit(model, Measurements(landmarks, np.zeros((480, 640)), PRINCIPAL), beliefs)
+    return GeometryFit(FittedModel(model), Measurements(landmarks, np.zeros((480, 640)), PRINCIPAL), beliefs)
 
 
 def started(fit: GeometryFit, model: MorphableModel) -> State:
     identity = true_state(model).identity
     flat = torch.cat([fit.seen.landmarks, torch.zeros(478, 1)], 1).numpy()
-    relative = (fit.mean_landmarks @ true_state(model).rotation.mT)[:, 2] * 900 / 0.8
+    relative = (fit.head.mean_landmarks @ true_state(model).rotation.mT)[:, 2] * 900 / 0.8
     flat[:, 2] = relative.numpy()
-    return fit.pose(first_state(fit.mean_landmarks, flat, fit.priors, identity, PRINCIPAL))
+    return fit.pose(first_state(fit.head.mean_landmarks, flat, fit.priors, identity, PRINCIPAL))
 
 
 def truth_known(model: MorphableModel) -> Belief:
@@ -176,11 +178,11 @@ def test_calibration_takes_the_detectors_bias_off(model: MorphableModel) -> None
     bias = 4 * torch.randn(478, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     fit = geometry_fit(model, seen_landmarks(model, truth) + bias, truth.expression)
 
-    def detect(state: State) -> np.ndarray:
-        return torch.cat([fit.projected_landmarks(state) + bias, torch.zeros(478, 1)], 1).numpy()
+    def detect(states: Sequence[State]) -> Iterator[np.ndarray]:
+        return (torch.cat([fit.projected_landmarks(state) + bias, torch.zeros(478, 1)], 1).numpy() for state in states)
 
     biased = fitted(fit, model)
-    (found,), (measured,) = calibrated([fit], [biased], truth_known(model), [detect], rounds=2, most=0.2)
+    (found,), (measured,) = calibrated([fit], [biased], truth_known(model), detect, rounds=2, most=0.2)
 
     def error(state: State) -> float:
         return float((fit.projected_landmarks(state) - seen_landmarks(model, truth)).norm(dim=1).median())
@@ -244,7 +246,7 @@ def shaded_fit(model: MorphableModel, radiance: Radiance, state: State) -> Geome
     beliefs = priors(state.expression, 450.0, 160, 160)
     middle = torch.full((2,), 80.0).double()
     return GeometryFit(
-        model, Measurements(torch.zeros(478, 2).double(), np.zeros((160, 160)), middle, radiance), beliefs
+        FittedModel(model), Measurements(torch.zeros(478, 2).double(), np.zeros((160, 160)), middle, radiance), beliefs
     )
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import face3d.reconstruction as reconstruction
 from face3d.cli import app
+from face3d.fitting.fitted_model import FittedModel
 from face3d.fitting.network_evidence import INDEPENDENT, belief, landmark_sigma
 from face3d.fitting.start import first_state
 from face3d.perception import FaceObservation
@@ -125,10 +126,10 @@ def test_unsure_landmarks_move_the_fit_less(subject: Subject, photo: SyntheticPh
         deviation = np.where(np.append(wrong, np.zeros(16, bool)), 8.0 if known else 0.5, 0.5)
         reading = replace(reading, landmarks=landmarks, deviation=deviation)
         seen = replace(subject.observation, landmarks=np.c_[landmarks[:478], np.zeros(478)], reading=reading)
-        fit = reconstruction._geometry_fit(replace(subject, observation=seen))
+        fit = reconstruction._geometry_fit(FittedModel(subject.model), replace(subject, observation=seen))
         told = belief([reading])
         depths = subject.observation.landmarks
-        state = fit.pose(first_state(fit.mean_landmarks, depths, fit.priors, told.mean, subject.principal))
+        state = fit.pose(first_state(fit.head.mean_landmarks, depths, fit.priors, told.mean, subject.principal))
         projected = fit.projected_landmarks(state).numpy()
         away.append(np.linalg.norm(projected - photo.landmarks[:478], axis=1)[~wrong].mean())
     assert away[0] < 1.5 and away[0] < 0.7 * away[1]
