@@ -50,9 +50,9 @@ def drawn() -> Iterator[dict]:
     held_out = np.arange(round(0.8 * FRAMES), FRAMES)
     with tempfile.TemporaryDirectory() as folder:
         preset = Preset(SIZE, STEPS, PRESETS["cpu"].capacity)
-        avatar = trained(capture, Path(folder), preset=preset, held_out=held_out)
-        own = report(avatar, capture, held_out, Path(folder))
-        other = report(avatar, drawn_clip(capture.head, acted(5, 30)), np.arange(30), Path(folder))
+        avatar = trained([capture], Path(folder), preset=preset, held_out=held_out)
+        own = report(avatar, [capture], held_out, Path(folder))
+        other = report(avatar, [drawn_clip(capture.head, acted(5, 30))], np.arange(30), Path(folder))
     yield figure("avatar_drawn_psnr", own["psnr"], "dB", "limit", DRAWN_LIMIT)
     yield figure("avatar_drawn_ssim", own["ssim"], "")
     yield figure("avatar_driven_psnr", other["psnr"], "dB")
