@@ -1,20 +1,20 @@
-"""From a video or a photo to an avatar: what is learned from, and learning."""
+"""From videos or a photo to an avatar: what is learned from, and learning."""
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from avatars import gaussian, radiance
-from avatars.capture import Capture, silhouette, still_background
+from avatars.capture import LAYOUT, Capture, silhouette, still_background
 from avatars.gaussian import GaussianAvatar, lifted
 from avatars.mesh_performer import MeshPerformer
 from avatars.neural.avatar import NeuralAvatar
@@ -73,7 +73,7 @@ def load(folder: str | Path) -> NeuralAvatar:
 
 
 def train(
-    clip: str | Path,
+    clips: str | Path | Sequence[str | Path],
     folder: str | Path,
     *,
     kind: str = GAUSSIAN,
@@ -84,15 +84,15 @@ def train(
     progress: Progress | None = None,
     learning: Callable[[int, int, float], None] | None = None,
 ) -> tuple[NeuralAvatar, dict]:
-    """Make an avatar of a person in a video. Killed, the same call goes on.
+    """Make an avatar of a person in one or several videos. Killed, the same call goes on.
 
     Args:
-        clip: any video that FFmpeg reads, of a camera that stands still.
+        clips: any videos that FFmpeg reads, each of a camera that stands still; the avatar has the look of the first.
         folder: the avatar's; docs/avatars.md describes what is in it.
         kind: of what it is made, "gaussian" or "radiance".
         preset: name of the kind's PRESETS.
-        holdout: share of the clip, its end, that is not learned from but compared with.
-        head: the person's; estimated from the video if not given.
+        holdout: share of each clip, its end, that is not learned from but compared with.
+        head: the person's; estimated from the first video if not given.
         face: which one of the first frame with so many faces, most prominent first.
         progress: told of a stage's name, frames done, of how many, before learning.
         learning: told of steps done, of how many, and the PSNR of held-out frames.
@@ -105,17 +105,16 @@ def train(
     """
     presets, learner = _learner(kind)
     chosen, folder = _preset(preset, presets), Path(folder)
-    capture = _kept_capture(Path(clip), folder, chosen.size, head, face, progress)
-    first_held = round((1 - holdout) * len(capture))
-    if first_held < FEWEST:
-        raise Face3DError(f"{clip} shows the face in too few frames to learn from ({first_held}); give a longer video.")
-    held_out = np.arange(first_held, len(capture))
+    paths = [Path(clips)] if isinstance(clips, str | Path) else [Path(clip) for clip in clips]
+    captures, tasks = _kept_captures(paths, folder, chosen.size, head, face, progress)
+    held_out = _ends(paths, captures, holdout)
     checkpoints = folder / "checkpoints"
-    _claim(checkpoints, fingerprint((folder / "capture" / TASK).read_text(), repr(chosen), repr(holdout)))
-    avatar: NeuralAvatar = learner(capture, checkpoints, preset=chosen, held_out=held_out, progress=learning)
-    avatar.provenance = {"made by": f"face3d {__version__}", "from": Path(clip).name, "preset": preset}
+    _claim(checkpoints, fingerprint(*tasks, repr(chosen), repr(holdout)))
+    avatar: NeuralAvatar = learner(captures, checkpoints, preset=chosen, held_out=held_out, progress=learning)
+    names = ", ".join(path.name for path in paths)
+    avatar.provenance = {"made by": f"face3d {__version__}", "from": names, "preset": preset}
     avatar.save(folder)
-    found = report(avatar, capture, held_out, folder)
+    found = report(avatar, captures, held_out, folder)
     shutil.rmtree(checkpoints)
     return avatar, found
 
@@ -160,7 +159,7 @@ def from_photo(
     shutil.rmtree(folder / "capture", ignore_errors=True)
     capture.save(folder / "capture")
     avatar.save(folder)
-    found = report(avatar, capture, np.zeros(0, int), folder)
+    found = report(avatar, [capture], np.zeros(0, int), folder)
     stages("lifting the photo", 1.0)
     return avatar, found
 
@@ -208,28 +207,67 @@ def _preset(name: str, presets: Mapping[str, Any]) -> Any:
     return presets[name]
 
 
-def _kept_capture(
-    clip: Path, folder: Path, size: int, head: Head | None, face: int, progress: Progress | None
-) -> Capture:
-    """The folder's capture, made if it is not there or of something else."""
-    if not clip.is_file():
-        raise Face3DError(f"There is no video at {clip}.")
-    made = not folder.exists()
-    identity = None if head is None else head.neutral.tobytes()
-    task = fingerprint(clip, face, __version__, size, identity)
-    kept, sightings = folder / "capture", folder / "sightings"
-    label = kept / TASK
-    if label.is_file() and label.read_text() == task:
-        return Capture.load(kept)
+def _ends(paths: Sequence[Path], captures: Sequence[Capture], share: float) -> Int[np.ndarray, " some"]:
+    """Numbers of the frames at the end of each capture, counted through all.
+
+    Raises:
+        Face3DError: too few are left before them.
+    """
+    held, start = [], 0
+    for path, capture in zip(paths, captures, strict=True):
+        first = round((1 - share) * len(capture))
+        if first < FEWEST:
+            raise Face3DError(f"{path} shows the face in too few frames to learn from ({first}); give a longer video.")
+        held.append(np.arange(start + first, start + len(capture)))
+        start += len(capture)
+    return np.concatenate(held)
+
+
+def _kept_captures(
+    clips: Sequence[Path], folder: Path, size: int, head: Head | None, face: int, progress: Progress | None
+) -> tuple[list[Capture], list[str]]:
+    """The folder's captures, all with the head of the first, and what each is of; those are made that are not there or
+    of something else."""
+    for clip in clips:
+        if not clip.is_file():
+            raise Face3DError(f"There is no video at {clip}.")
+    made, root = not folder.exists(), folder / "capture"
+    places = [root] if len(clips) == 1 else [root / f"{number:03d}" for number in range(len(clips))]
+    captures: list[Capture] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        capture = captured(clip, sightings, size, head=head, face=face, progress=progress)
+        _leave(root, places)
+        for clip, place in zip(clips, places, strict=True):
+            captures.append(_kept_capture(clip, place, folder / "sightings", size, head, face, progress))
+            head = captures[0].head
     except Face3DError:
         if made:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    shutil.rmtree(kept, ignore_errors=True)
-    capture.save(kept)
+    return captures, [(place / TASK).read_text() for place in places]
+
+
+def _leave(root: Path, places: Sequence[Path]) -> None:
+    """Of a folder of captures, only those at these places, in it or the folder itself."""
+    if root not in places and (root / LAYOUT).is_file():
+        shutil.rmtree(root)
+    for other in root.glob("[0-9][0-9][0-9]"):
+        if other not in places:
+            shutil.rmtree(other)
+
+
+def _kept_capture(
+    clip: Path, folder: Path, sightings: Path, size: int, head: Head | None, face: int, progress: Progress | None
+) -> Capture:
+    """A folder's capture, made if it is not there or of something else."""
+    identity = None if head is None else head.neutral.tobytes()
+    task = fingerprint(clip, face, __version__, size, identity)
+    label = folder / TASK
+    if label.is_file() and label.read_text() == task:
+        return Capture.load(folder)
+    capture = captured(clip, sightings, size, head=head, face=face, progress=progress)
+    shutil.rmtree(folder, ignore_errors=True)
+    capture.save(folder)
     label.write_text(task)
     forget(sightings)
     return capture

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avatars.neural.driving import Cloth, Moment, Surface
 from avatars.neural.habits import Habits
+from avatars.neural.looks import Looks
 from avatars.neural.storage import Stored, read_avatar, write_avatar
 from morphable import Head, Performance
 from morphable.skinning import rotation_matrices
@@ -61,9 +62,10 @@ class GaussianAvatar:
         head: whose triangles Gaussians are bound to.
         cloth: what goes on below it.
         gaussians, habits: what was learned.
-        camera: the clip's.
-        background: of the clip, sRGB.
+        camera: the first clip's.
+        background: of the first clip, sRGB.
         provenance: how it was made; anything that JSON can hold.
+        looks: of the other clips.
     """
 
     head: Head
@@ -73,6 +75,7 @@ class GaussianAvatar:
     camera: Camera
     background: UInt8[np.ndarray, "height width 3"]
     provenance: dict[str, Any]
+    looks: Looks
 
     def __post_init__(self) -> None:
         self.surface = Surface(self.head, self.cloth)
@@ -120,7 +123,13 @@ class GaussianAvatar:
         sight = torch.nn.functional.normalize(means - camera.position, dim=-1)
         on_head = (own.triangle < self.surface.head_triangles)[:, None]
         sight = torch.where(on_head, sight @ rotation_matrices(moment.head), sight)
-        return harmonic_colours(self.harmonics(moment), sight)
+        colours = harmonic_colours(self.harmonics(moment), sight)
+        return colours if moment.look is None else moment.look(colours, self.facing(moment))
+
+    @torch.no_grad()
+    def facing(self, moment: Moment) -> Float[Tensor, "gaussian 3"]:
+        """Normals of their triangles."""
+        return self.surface.frames(moment).rotation[self.gaussians.triangle, :, 1]
 
     def harmonics(self, moment: Moment) -> Float[Tensor, "gaussian 4 3"]:
         """Coefficients of the colours, tinted by the expression."""
@@ -134,7 +143,12 @@ class GaussianAvatar:
         Raises:
             OSError: they cannot be written.
         """
-        groups = {"gaussians": self.gaussians.tensors(), "habits": self.habits.tensors(), "cloth": vars(self.cloth)}
+        groups = {
+            "gaussians": self.gaussians.tensors(),
+            "habits": self.habits.tensors(),
+            "cloth": vars(self.cloth),
+            "looks": self.looks.tensors(),
+        }
         write_avatar(folder, KIND, Stored(groups, self.head, self.background, self.camera, self.provenance))
 
     @classmethod
@@ -146,5 +160,9 @@ class GaussianAvatar:
             OSError: a file is missing.
         """
         groups, head, background, camera, provenance = read_avatar(folder, KIND)
-        cloth, gaussians = Cloth(**groups["cloth"]), Gaussians(**groups["gaussians"])
-        return cls(head, cloth, gaussians, Habits(**groups["habits"]), camera, background, provenance)
+        cloth, gaussians, habits = (
+            Cloth(**groups["cloth"]),
+            Gaussians(**groups["gaussians"]),
+            Habits(**groups["habits"]),
+        )
+        return cls(head, cloth, gaussians, habits, camera, background, provenance, Looks.stored(groups))

@@ -23,6 +23,7 @@ from avatars.gaussian.avatar import GaussianAvatar, Gaussians
 from avatars.gaussian.start import ZEROTH, started
 from avatars.neural.cloth import sampled
 from avatars.neural.driving import Frames, Moment, Surface
+from avatars.neural.footage import Footage
 from morphable import catalogue
 from renderers import linear_to_srgb, rasterize, srgb_to_linear, vertex_normals
 
@@ -108,7 +109,7 @@ class Shown(NamedTuple):
 @torch.no_grad()
 def lifted(capture: Capture) -> GaussianAvatar:
     """Of a capture's first frame. Nothing is learned: a pixel is a Gaussian."""
-    start = started(capture, np.zeros(1, int))
+    start = started(Footage([capture]), np.zeros(1, int))
     moment = start.moment(capture.performance)
     frames, vertices = start.surface.frames(moment), start.surface.vertices(moment)
     hair = _hair(capture, start, vertices)

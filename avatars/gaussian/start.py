@@ -10,7 +10,9 @@ from torch import Tensor
 from avatars.capture import Capture
 from avatars.gaussian.avatar import GaussianAvatar, Gaussians
 from avatars.neural.cloth import cloth_below, sampled
+from avatars.neural.footage import Footage
 from avatars.neural.habits import Habits
+from avatars.neural.looks import Looks
 
 LOOKS = 8
 """Frames from which first colours are taken."""
@@ -20,15 +22,16 @@ OPACITY, FLATNESS, WIDTH = 0.8, 0.15, 0.45
 """Of first Gaussians; deviations across and along the surface in sizes of their triangle."""
 
 
-def started(capture: Capture, learned: Int[np.ndarray, " some"]) -> GaussianAvatar:
-    """An avatar in which nothing was learned yet; only frames to learn from are looked at."""
-    cloth = cloth_below(capture, learned)
-    habits = Habits.of(capture.performance.weights[learned])
-    empty = GaussianAvatar(
-        capture.head, cloth, _plain(0, len(habits.moods)), habits, capture.camera, capture.background, {}
-    )
+def started(footage: Footage, learned: Int[np.ndarray, " some"]) -> GaussianAvatar:
+    """An avatar in which nothing was learned yet; only frames to learn from are looked at, for cloth and colours those
+    of the first clip."""
+    first, shown = footage.captures[0], footage.of_first(learned)
+    cloth = cloth_below(first, shown)
+    habits, looks = Habits.of(footage.weights[learned]), Looks.none(len(footage.captures) - 1)
+    nothing = _plain(0, len(habits.moods))
+    empty = GaussianAvatar(first.head, cloth, nothing, habits, first.camera, first.background, {}, looks)
     empty.gaussians = _plain(len(empty.surface.triangles), len(habits.moods))
-    empty.gaussians.colour[:, 0] = (_colours(empty, capture, learned) - 0.5) / ZEROTH
+    empty.gaussians.colour[:, 0] = (_colours(empty, first, shown) - 0.5) / ZEROTH
     return empty
 
 

@@ -1,7 +1,8 @@
-"""Learning an avatar from a capture."""
+"""Learning an avatar from captures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from avatars.capture import Capture
 from avatars.gaussian.avatar import GaussianAvatar, Gaussians
 from avatars.gaussian.start import started
 from avatars.neural.driving import Moment
+from avatars.neural.footage import Footage, Shot
 from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES, frame_changes
 from avatars.neural.learning import (
     Progress,
@@ -26,9 +28,10 @@ from avatars.neural.learning import (
     restore_optimizers,
     set_rates,
 )
+from avatars.neural.looks import LOOK_RATES
 from avatars.neural.similarity import structural_similarity
 from avatars.neural.storage import flat_groups
-from renderers import splat
+from renderers import Camera, splat
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ SIDEDNESS = 0.1
 
 
 def trained(
-    capture: Capture,
+    captures: Sequence[Capture],
     folder: Path,
     *,
     preset: Preset,
@@ -92,12 +95,17 @@ def trained(
 ) -> GaussianAvatar:
     """Learn from all frames but those held out; goes on from the newest sound checkpoint in `folder`.
 
-    The same capture gives the same avatar on the CPU, interrupted or not.
+    The same captures give the same avatar on the CPU, interrupted or not.
+
+    Args:
+        captures: of clips of one person, all with the same head.
+        held_out: numbers of frames, counted through all captures.
 
     Raises:
-        ValueError: nothing is left to learn from.
+        ValueError: nothing of the first capture is left to learn from, or the captures' heads differ.
     """
-    training = Training(capture, frames_to_learn(capture, held_out), preset)
+    footage = Footage(captures)
+    training = Training(footage, frames_to_learn(footage, held_out), preset)
     learn(training, folder, preset.steps, held_out, progress)
     return training.finished()
 
@@ -105,11 +113,10 @@ def trained(
 class Training:
     """An avatar that is being learned, and all that going on with it needs."""
 
-    def __init__(self, capture: Capture, learned: Int[np.ndarray, " some"], preset: Preset) -> None:
-        self.capture, self.learned, self.preset = capture, learned, preset
-        self.avatar = started(capture, learned)
-        self.background = torch.as_tensor(capture.background).float() / 255
-        self.frames = frame_changes(len(capture))
+    def __init__(self, footage: Footage, learned: Int[np.ndarray, " some"], preset: Preset) -> None:
+        self.footage, self.learned, self.preset = footage, learned, preset
+        self.avatar = started(footage, learned)
+        self.frames = frame_changes(len(footage))
         self.step = 0
         self._own(self.avatar.gaussians)
         self.noticed = torch.zeros(2, len(self.avatar.gaussians))
@@ -119,18 +126,20 @@ class Training:
         """One step, on the next frame of a shuffled round."""
         index = frame_of_step(self.learned, self.step)
         set_rates(self.adam, self.rates, LAST_RATE ** (self.step / self.preset.steps))
+        shot = self.footage[index]
         change = self.frames(torch.tensor([index]))[0] * DEVIATIONS
-        moment = self.avatar.moment(self.capture.performance, index).changed(change)
-        camera = self.capture.camera
+        moment = shot.moment(self.avatar).changed(change)
+        camera = shot.capture.camera
         means, axes, opacities, colours = self.avatar.placed(moment, camera)
         means.retain_grad()
         drawn = splat(means, axes, opacities, colours, camera)
-        picture = drawn.over(self.background)
-        loss = self._loss(picture, drawn.alpha, index) + TRUSTED * (change / DEVIATIONS).square().mean()
+        picture = drawn.over(shot.background)
+        loss = self._loss(picture, drawn.alpha, shot) + TRUSTED * (change / DEVIATIONS).square().mean()
+        loss = loss + TRUSTED * self.avatar.looks.strength(shot.clip)
         for optimizer in self._optimizers():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self._notice(means)
+        self._notice(means, camera)
         for optimizer in self._optimizers():
             optimizer.step()
         self.step += 1
@@ -142,15 +151,14 @@ class Training:
         own = Gaussians(**{name: tensor.detach().clone() for name, tensor in self.avatar.gaussians.tensors().items()})
         avatar = replace(self.avatar, gaussians=own)
         rest = Moment.rest()
-        facing = avatar.surface.frames(rest).rotation[own.triangle, :, 1]
-        places = torch.cat([avatar.shaped(rest)[0], SIDEDNESS * facing], 1)
+        places = torch.cat([avatar.shaped(rest)[0], SIDEDNESS * avatar.facing(rest)], 1)
         enough = self.seen > LEAST_SEEN * self.seen.quantile(0.9)
         unseen, seen = torch.nonzero(~enough)[:, 0], torch.nonzero(enough)[:, 0]
         if len(seen) and len(unseen):
             nearest = seen[cKDTree(places[seen].numpy()).query(places[unseen].numpy())[1]]
             own.colour[unseen] = 0
             own.colour[unseen, 0] = own.colour[nearest, 0]
-        for tensor in avatar.habits.tensors().values():
+        for tensor in (*avatar.habits.tensors().values(), *avatar.looks.tensors().values()):
             tensor.requires_grad_(False)
         return avatar
 
@@ -159,6 +167,7 @@ class Training:
         groups = {
             "gaussians": self.avatar.gaussians.tensors(),
             "habits": self.avatar.habits.tensors(),
+            "looks": self.avatar.looks.tensors(),
             "training": {
                 "step": torch.tensor(self.step),
                 "frames": self.frames.weight,
@@ -173,8 +182,9 @@ class Training:
         """Go on from a checkpoint, if there is one."""
         if groups is None:
             return
-        for name, tensor in groups["habits"].items():
-            getattr(self.avatar.habits, name).data.copy_(tensor)
+        for part in ("habits", "looks"):
+            for name, tensor in groups.get(part, {}).items():
+                getattr(getattr(self.avatar, part), name).data.copy_(tensor)
         self._own(Gaussians(**groups["gaussians"]))
         kept = groups["training"]
         self.step = int(kept["step"])
@@ -187,9 +197,10 @@ class Training:
         for name in RATES:
             setattr(gaussians, name, getattr(gaussians, name).detach().clone().requires_grad_())
         self.avatar.gaussians = gaussians
-        habits = self.avatar.habits
+        habits, looks = self.avatar.habits, self.avatar.looks
         learned = [(getattr(gaussians, name), rate) for name, rate in RATES.items()]
         learned += [(getattr(habits, name).requires_grad_(), rate) for name, rate in HABIT_RATES.items()]
+        learned += [(tensor.requires_grad_(), LOOK_RATES[name]) for name, tensor in looks.tensors().items()]
         self.rates = [rate for _, rate in learned]
         self.adam = torch.optim.Adam([{"params": [tensor], "lr": rate} for tensor, rate in learned], eps=1e-15)
         self.frame_adam = torch.optim.SparseAdam([self.frames.weight], lr=FRAME_RATE)
@@ -198,23 +209,21 @@ class Training:
         return self.adam, self.frame_adam
 
     def _loss(
-        self, picture: Float[Tensor, "height width 3"], alpha: Float[Tensor, "height width"], index: int
+        self, picture: Float[Tensor, "height width 3"], alpha: Float[Tensor, "height width"], shot: Shot
     ) -> Float[Tensor, ""]:
-        truth = torch.as_tensor(self.capture.frames[index]).float() / 255
-        mask = torch.as_tensor(self.capture.masks[index]).float() / 255
+        truth = shot.picture
         unlike = (1 - structural_similarity(picture, truth)).mean() / 2
         loss = (1 - SIMILARITY) * (picture - truth).abs().mean() + SIMILARITY * unlike
         own = self.avatar.gaussians
         away = (own.position.norm(dim=-1) - LEASH).clamp(min=0).square().mean()
         large = (own.size.exp() - LARGEST).clamp(min=0).square().mean()
         calm = own.shift.square().mean() + own.tint.square().mean() + own.colour[:, 1:].square().mean()
-        return loss + MASK * (alpha - mask).abs().mean() + HELD * (away + large) + CALM * calm
+        return loss + MASK * (alpha - shot.mask).abs().mean() + HELD * (away + large) + CALM * calm
 
-    def _notice(self, means: Tensor) -> None:
+    def _notice(self, means: Tensor, camera: Camera) -> None:
         """How much the picture pulls at each Gaussian on the screen, and how much it says of its colour."""
         own = self.avatar.gaussians
         assert means.grad is not None and own.colour.grad is not None
-        camera = self.capture.camera
         depth = camera.view(means.detach())[:, 2]
         shown = own.colour.grad[:, 0].abs().sum(-1)
         self.noticed[0] += means.grad.norm(dim=-1) * depth / camera.focal.mean()

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from avatars.neural.driving import Moment, Surface
+from avatars.neural.looks import Looks
 from morphable import Head, Performance
 from renderers import Camera
 
@@ -20,9 +21,10 @@ class NeuralAvatar(Protocol):
     Attributes:
         head: that it is bound to.
         surface: the head's, and the cloth's below it.
-        camera: the clip's.
-        background: of the clip, sRGB.
+        camera: the first clip's.
+        background: of the first clip, sRGB.
         provenance: how it was made; anything that JSON can hold.
+        looks: of the other clips.
     """
 
     head: Head
@@ -30,6 +32,7 @@ class NeuralAvatar(Protocol):
     camera: Camera
     background: UInt8[np.ndarray, "height width 3"]
     provenance: dict[str, Any]
+    looks: Looks
 
     @property
     def size(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from avatars.neural.looks import Look
 from avatars.painting import LASHES
 from morphable import ARKIT_NAMES, JOINT_PARENTS, Head, Performance
 from morphable.playing import HEAD, NECK, NECK_SHARE
@@ -24,20 +25,22 @@ class Moment(NamedTuple):
         head: rotation of the skull, axis-angle, radians.
         place: translation of the head's joint, metres.
         torso: what cloth does besides, rotation (radians) and translation (metres).
+        look: of the clip that it is of; the avatar's own if None.
     """
 
     weights: Float[Tensor, " 52"]
     head: Float[Tensor, " 3"]
     place: Float[Tensor, " 3"]
     torso: Float[Tensor, " 6"]
+    look: Look | None = None
 
     def changed(self, change: Float[Tensor, " 64"]) -> Moment:
         """Rotation, translation, those of the torso and weights moved by so much; weights stay in [0, 1]."""
-        return Moment(
-            (self.weights + change[12:]).clamp(0, 1),
-            self.head + change[:3],
-            self.place + change[3:6],
-            self.torso + change[6:12],
+        return self._replace(
+            weights=(self.weights + change[12:]).clamp(0, 1),
+            head=self.head + change[:3],
+            place=self.place + change[3:6],
+            torso=self.torso + change[6:12],
         )
 
     @classmethod

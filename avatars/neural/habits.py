@@ -58,10 +58,10 @@ class Habits:
 
     def moment(self, performance: Performance, index: int) -> Moment:
         """A frame of a performance, as this person does it."""
-        weights, head, place, _ = Moment.tracked(performance, index)
-        tracked = torch.cat([head, place])
+        moment = Moment.tracked(performance, index)
+        tracked = torch.cat([moment.head, moment.place])
         corrected = tracked + torch.cat([tracked.new_ones(1), tracked]) @ self.pose
-        return Moment(weights, corrected[:3], corrected[3:], tracked @ self.torso)
+        return moment._replace(head=corrected[:3], place=corrected[3:], torso=tracked @ self.torso)
 
 
 def frame_changes(frames: int) -> torch.nn.Embedding:

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from avatars.capture import Capture
 from avatars.neural import checkpoints
 from avatars.neural.avatar import NeuralAvatar
 from avatars.neural.evaluation import peak_signal
+from avatars.neural.footage import Footage
 
 SAVE_EVERY, LOOK_EVERY = 500, 200
 """Steps between checkpoints, and between looks at frames that are held out."""
@@ -29,7 +29,7 @@ class Training(Protocol):
 
     Attributes:
         avatar: as it is now.
-        capture: what it is learned from.
+        footage: what it is learned from.
         step: how many are done.
     """
 
@@ -39,7 +39,7 @@ class Training(Protocol):
     def avatar(self) -> NeuralAvatar: ...
 
     @property
-    def capture(self) -> Capture: ...
+    def footage(self) -> Footage: ...
 
     def advance(self) -> None:
         """One step."""
@@ -51,15 +51,15 @@ class Training(Protocol):
         """Go on from a checkpoint, if there is one."""
 
 
-def frames_to_learn(capture: Capture, held_out: Int[np.ndarray, " some"]) -> Int[np.ndarray, " learned"]:
+def frames_to_learn(footage: Footage, held_out: Int[np.ndarray, " some"]) -> Int[np.ndarray, " learned"]:
     """All others.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none of the first clip.
     """
-    learned = np.setdiff1d(np.arange(len(capture)), held_out)
-    if not len(learned):
-        raise ValueError("no frame is left to learn from; hold out fewer")
+    learned = np.setdiff1d(np.arange(len(footage)), held_out)
+    if not len(footage.of_first(learned)):
+        raise ValueError("no frame of the first clip is left to learn from; hold out fewer")
     return learned
 
 
@@ -77,7 +77,7 @@ def learn(
     while training.step < steps:
         training.advance()
         if training.step % LOOK_EVERY == 0 and len(looked):
-            seen = [peak_signal(training.avatar, training.capture, int(index)) for index in looked]
+            seen = [peak_signal(training.avatar, training.footage[int(index)]) for index in looked]
             quality = float(np.mean(seen))
         if training.step % SAVE_EVERY == 0:
             checkpoints.write(folder, training.step, training.state())

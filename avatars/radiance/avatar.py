@@ -13,6 +13,7 @@ from torch import Tensor
 
 from avatars.neural.driving import Cloth, Frames, Moment, Surface
 from avatars.neural.habits import Habits
+from avatars.neural.looks import Looks
 from avatars.neural.storage import Stored, read_avatar, write_avatar
 from avatars.radiance.field import Field
 from avatars.radiance.shell import Carrying, Shell, shell_of
@@ -39,9 +40,10 @@ class RadianceAvatar:
         field, habits: what was learned.
         room: cells of the space about the canonical pose in which anything is.
         step: metres between samples along rays.
-        camera: the clip's.
-        background: of the clip, sRGB.
+        camera: the first clip's.
+        background: of the first clip, sRGB.
         provenance: how it was made; anything that JSON can hold.
+        looks: of the other clips.
     """
 
     head: Head
@@ -53,6 +55,7 @@ class RadianceAvatar:
     camera: Camera
     background: UInt8[np.ndarray, "height width 3"]
     provenance: dict[str, Any]
+    looks: Looks
 
     def __post_init__(self) -> None:
         self.surface = Surface(self.head, self.cloth)
@@ -113,7 +116,12 @@ class RadianceAvatar:
         on_head = (triangle < self.surface.head_triangles)[:, None]
         sight = torch.where(on_head, sight @ rotation_matrices(moment.head), sight)
         tables = self.field.merged(self.habits.coordinates(moment.weights))
-        return self.field.densities_and_colours(origin, sight, tables)
+        density, colours = self.field.densities_and_colours(origin, sight, tables)
+        if moment.look is not None:
+            with torch.no_grad():
+                facing = self.surface.frames(moment).rotation[triangle, :, 1]
+            colours = moment.look(colours, facing)
+        return density, colours
 
     @torch.no_grad()
     def picture(
@@ -139,6 +147,7 @@ class RadianceAvatar:
             "field": self.field.tensors(),
             "habits": self.habits.tensors(),
             "cloth": vars(self.cloth),
+            "looks": self.looks.tensors(),
             "room": room | {"step": torch.tensor(self.step)},
         }
         write_avatar(folder, KIND, Stored(groups, self.head, self.background, self.camera, self.provenance))
@@ -155,7 +164,8 @@ class RadianceAvatar:
         kept_room = groups["room"]
         room = OccupancyGrid(kept_room["low"], float(kept_room["cell"]), kept_room["occupied"])
         cloth, field, habits = Cloth(**groups["cloth"]), Field(**groups["field"]), Habits(**groups["habits"])
-        return cls(head, cloth, field, habits, room, float(kept_room["step"]), camera, background, provenance)
+        step, looks = float(kept_room["step"]), Looks.stored(groups)
+        return cls(head, cloth, field, habits, room, step, camera, background, provenance, looks)
 
 
 def canonical_moment() -> Moment:

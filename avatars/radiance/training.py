@@ -1,7 +1,8 @@
-"""Learning a radiance avatar from a capture."""
+"""Learning a radiance avatar from captures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from avatars.capture import Capture
 from avatars.neural.cloth import cloth_below
 from avatars.neural.driving import Moment, Surface
+from avatars.neural.footage import Footage
 from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES, Habits, frame_changes
 from avatars.neural.learning import (
     Progress,
@@ -23,6 +25,7 @@ from avatars.neural.learning import (
     restore_optimizers,
     set_rates,
 )
+from avatars.neural.looks import LOOK_RATES, Looks
 from avatars.neural.storage import flat_groups
 from avatars.radiance.avatar import PIXELS_PER_STEP, RadianceAvatar, canonical_moment, centres, covered
 from avatars.radiance.field import started
@@ -75,7 +78,7 @@ FORGETTING = 0.95
 
 
 def trained(
-    capture: Capture,
+    captures: Sequence[Capture],
     folder: Path,
     *,
     preset: Preset,
@@ -84,46 +87,53 @@ def trained(
 ) -> RadianceAvatar:
     """Learn from all frames but those held out; goes on from the newest sound checkpoint in `folder`.
 
-    The same capture gives the same avatar on the CPU, interrupted or not.
+    The same captures give the same avatar on the CPU, interrupted or not.
+
+    Args:
+        captures: of clips of one person, all with the same head.
+        held_out: numbers of frames, counted through all captures.
 
     Raises:
-        ValueError: nothing is left to learn from.
+        ValueError: nothing of the first capture is left to learn from, or the captures' heads differ.
     """
-    training = Training(capture, frames_to_learn(capture, held_out), preset)
+    footage = Footage(captures)
+    training = Training(footage, frames_to_learn(footage, held_out), preset)
     learn(training, folder, preset.steps, held_out, progress)
     return training.finished()
 
 
-def begun(capture: Capture, learned: Int[np.ndarray, " some"], preset: Preset) -> RadianceAvatar:
-    """An avatar in which nothing was learned yet; only frames to learn from are looked at."""
-    cloth = cloth_below(capture, learned)
-    habits = Habits.of(capture.performance.weights[learned])
-    rest = Surface(capture.head, cloth).vertices(canonical_moment())
+def begun(footage: Footage, learned: Int[np.ndarray, " some"], preset: Preset) -> RadianceAvatar:
+    """An avatar in which nothing was learned yet; only frames to learn from are looked at, for cloth those of the first
+    clip."""
+    first = footage.captures[0]
+    cloth = cloth_below(first, footage.of_first(learned))
+    habits, looks = Habits.of(footage.weights[learned]), Looks.none(len(footage.captures) - 1)
+    rest = Surface(first.head, cloth).vertices(canonical_moment())
     low = rest.amin(0) - OUTSIDE - CELL
     extent = float((rest.amax(0) + OUTSIDE + CELL - low).max())
     resolutions = growing_resolutions(COARSEST, preset.finest, preset.levels)
     field = started(low, extent, resolutions, preset.entries, FEATURES, len(habits.moods))
     shape = ((rest.amax(0) + OUTSIDE + CELL - low) / CELL).ceil().long().tolist()
     room = OccupancyGrid(low, CELL, torch.ones(shape, dtype=torch.bool))
-    away = float(capture.camera.view(rest).mean(0)[2])
-    step = PIXELS_PER_STEP * away / float(capture.camera.focal.mean())
-    return RadianceAvatar(capture.head, cloth, field, habits, room, step, capture.camera, capture.background, {})
+    away = float(first.camera.view(rest).mean(0)[2])
+    step = PIXELS_PER_STEP * away / float(first.camera.focal.mean())
+    return RadianceAvatar(first.head, cloth, field, habits, room, step, first.camera, first.background, {}, looks)
 
 
 class Training:
     """An avatar that is being learned, and all that going on with it needs."""
 
-    def __init__(self, capture: Capture, learned: Int[np.ndarray, " some"], preset: Preset) -> None:
-        self.capture, self.learned, self.preset = capture, learned, preset
-        self.avatar = begun(capture, learned, preset)
-        self.background = torch.as_tensor(capture.background).float().view(-1, 3) / 255
-        self.frames = frame_changes(len(capture))
+    def __init__(self, footage: Footage, learned: Int[np.ndarray, " some"], preset: Preset) -> None:
+        self.footage, self.learned, self.preset = footage, learned, preset
+        self.avatar = begun(footage, learned, preset)
+        self.frames = frame_changes(len(footage))
         self.step = 0
         self.densest = torch.zeros(self.avatar.room.occupied.numel())
         self.shells: dict[int, Shell] = {}
         self.looks: dict[int, tuple[Shell, Tensor]] = {}
         groups = [(getattr(self.avatar.field, name), rate) for name, rate in self._rates_of_field().items()]
         groups += [(getattr(self.avatar.habits, name), rate) for name, rate in HABIT_RATES.items()]
+        groups += [(tensor, LOOK_RATES[name]) for name, tensor in self.avatar.looks.tensors().items()]
         self.rates = [rate for _, rate in groups]
         parameters = [{"params": [tensor.requires_grad_()], "lr": rate} for tensor, rate in groups]
         self.adam = torch.optim.Adam(parameters, betas=(0.9, 0.99), eps=1e-15)
@@ -137,18 +147,19 @@ class Training:
         shell, pixels = self._shell(index)
         chosen = pixels[torch.randint(len(pixels), (self.preset.rays,), generator=random)]
         change = self.frames(torch.tensor([index]))[0] * DEVIATIONS
-        moment = self.avatar.moment(self.capture.performance, index).changed(change)
-        camera = self.capture.camera
+        shot = self.footage[index]
+        moment = shot.moment(self.avatar).changed(change)
+        camera = shot.capture.camera
         rays = camera_rays(camera, centres(camera, chosen))
         samples, triangle, origin = self.avatar.sampled(rays, moment, shell, random)
         density, colours = self.avatar.looked_at(rays, samples, origin, triangle, moment)
         seen = quadrature(samples, density, colours, len(chosen))
-        truth = torch.as_tensor(self.capture.frames[index]).view(-1, 3)[chosen].float() / 255
-        mask = torch.as_tensor(self.capture.masks[index]).flatten()[chosen].float() / 255
-        picture = seen.features + (1 - seen.opacity[:, None]) * self.background[chosen]
+        truth, mask = shot.picture.view(-1, 3)[chosen], shot.mask.flatten()[chosen]
+        picture = seen.features + (1 - seen.opacity[:, None]) * shot.background.view(-1, 3)[chosen]
         loss = (picture - truth).square().mean() + MASK * (seen.opacity - mask).square().mean()
         loss = loss + CALM * self.avatar.field.moods.square().mean()
         loss = loss + TRUSTED * (change / DEVIATIONS).square().mean()
+        loss = loss + TRUSTED * self.avatar.looks.strength(shot.clip)
         for optimizer in (self.adam, self.frame_adam):
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -160,8 +171,9 @@ class Training:
 
     def finished(self) -> RadianceAvatar:
         """What was learned."""
-        for tensor in (*self.avatar.field.tensors().values(), *self.avatar.habits.tensors().values()):
-            tensor.requires_grad_(False)
+        for part in (self.avatar.field, self.avatar.habits, self.avatar.looks):
+            for tensor in part.tensors().values():
+                tensor.requires_grad_(False)
         return self.avatar
 
     def state(self) -> dict[str, Tensor]:
@@ -169,6 +181,7 @@ class Training:
         groups = {
             "field": self.avatar.field.tensors(),
             "habits": self.avatar.habits.tensors(),
+            "looks": self.avatar.looks.tensors(),
             "training": {
                 "step": torch.tensor(self.step),
                 "frames": self.frames.weight,
@@ -183,8 +196,8 @@ class Training:
         """Go on from a checkpoint, if there is one."""
         if groups is None:
             return
-        for part in ("field", "habits"):
-            for name, tensor in groups[part].items():
+        for part in ("field", "habits", "looks"):
+            for name, tensor in groups.get(part, {}).items():
                 getattr(getattr(self.avatar, part), name).data.copy_(tensor)
         held = groups["training"]
         self.step, self.densest = int(held["step"]), held["densest"]
@@ -200,13 +213,14 @@ class Training:
 
     def _shell(self, index: int) -> tuple[Shell, Tensor]:
         """The space about the surface as tracked in a frame, and the pixels that may show it; kept."""
-        tracked = Moment.tracked(self.capture.performance, index)
+        shot = self.footage[index]
+        tracked = Moment.tracked(shot.capture.performance, shot.frame)
         if index not in self.shells:
             with torch.no_grad():
                 self.shells[index] = shell_of(self.avatar.surface.vertices(tracked), self.avatar.surface.triangles)
         if index not in self.looks:
             shell = self.avatar.inhabited(self.shells[index], tracked)
-            self.looks[index] = shell, covered(shell, self.capture.camera)
+            self.looks[index] = shell, covered(shell, shot.capture.camera)
         return self.looks[index]
 
     @torch.no_grad()

@@ -21,9 +21,11 @@ PAGE = ".html"
 
 @avatar.command()
 def train(
-    source: Annotated[
-        Path,
-        typer.Argument(help="A video of one person, by a camera that stands still; or a photo.", show_default=False),
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Videos of one person, each by a camera that stands still; or a photo.", show_default=False
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The avatar's folder, e.g. ada.avatar.", show_default=False)
@@ -35,14 +37,18 @@ def train(
         str, typer.Option(help="cpu (256 pixels) or gpu (512 pixels, for hours without one); photos twice as many.")
     ] = "cpu",
     holdout: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the clip, its end, kept to compare with.")
+        float, typer.Option(min=0.0, max=0.9, help="Share of each clip, its end, kept to compare with.")
     ] = 0.0,
     head: Annotated[
-        Path | None, typer.Option(help="The person's head (.glb); else estimated from the video.", show_default=False)
+        Path | None,
+        typer.Option(help="The person's head (.glb); else estimated from the first video.", show_default=False),
     ] = None,
     face: WhomToFollow = 0,
 ) -> None:
-    """Learn an avatar from a video, or lift one from a photo in a minute. Killed, the same command goes on."""
+    """Learn an avatar from videos, or lift one from a photo in a minute. Killed, the same command goes on.
+
+    Several videos may be of different light and cameras: the avatar has the look of the first.
+    """
     with one_sentence_errors(ValueError):
         with LearningLines() as lines:
             lines.frames("loading", 0, 0)
@@ -55,17 +61,19 @@ def train(
                 raise Face3DError(f"{output} is a file; an avatar is a folder.")
             require_writable_directory(output)
             given = None if head is None else Head.load(head)
-            if (guess_type(source.name)[0] or "").startswith("image/"):
+            if any((guess_type(source.name)[0] or "").startswith("image/") for source in sources):
+                if len(sources) > 1:
+                    raise Face3DError("An avatar is lifted from one photo alone, or learned from videos.")
                 if kind != "gaussian":
                     raise Face3DError(f"A photo is lifted onto Gaussians; --kind {kind} is for videos.")
                 if holdout:
                     raise Face3DError("A photo has no end to hold out; --holdout is for videos.")
                 _, found = front_door.from_photo(
-                    source, output, preset=preset, head=given, face=face, progress=lines.frames
+                    sources[0], output, preset=preset, head=given, face=face, progress=lines.frames
                 )
             else:
                 _, found = front_door.train(
-                    source,
+                    sources,
                     output,
                     kind=kind,
                     preset=preset,

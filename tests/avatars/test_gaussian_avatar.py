@@ -26,6 +26,7 @@ from avatars.mesh_performer import MeshPerformer
 from avatars.neural import checkpoints as stored
 from avatars.neural.driving import Moment
 from avatars.neural.evaluation import report
+from avatars.neural.footage import Footage
 from avatars.neural.performer import View, frames
 from avatars.neural.similarity import structural_similarity
 from morphable import ARKIT_NAMES, Performance
@@ -37,7 +38,7 @@ SHORT = Preset(72, 12, 11_000)
 
 @pytest.fixture(scope="module")
 def learned(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> GaussianAvatar:
-    return trained(capture, tmp_path_factory.mktemp("steps"), preset=SHORT, held_out=np.array([9]))
+    return trained([capture], tmp_path_factory.mktemp("steps"), preset=SHORT, held_out=np.array([9]))
 
 
 def _at(performance: Performance, index: int) -> Performance:
@@ -86,7 +87,7 @@ def test_the_background_is_what_is_seen_without_the_person() -> None:
 
 def test_gaussians_move_as_the_head_does(capture: Capture) -> None:
     """Turning and moving the skull turns and moves those on the scalp rigidly."""
-    avatar = started(capture, np.arange(9))
+    avatar = started(Footage([capture]), np.arange(9))
     rest = Moment.rest()
     turned = rest._replace(head=torch.tensor([0.1, 0.3, -0.1]), place=torch.tensor([0.01, 0.02, -0.03]))
     skull = torch.as_tensor(capture.head.layout.skinning_weights[:, 1] > 0.9999)
@@ -99,7 +100,7 @@ def test_gaussians_move_as_the_head_does(capture: Capture) -> None:
 
 
 def test_the_surface_is_posed_as_the_performer_poses_it(capture: Capture) -> None:
-    avatar = started(capture, np.arange(9))
+    avatar = started(Footage([capture]), np.arange(9))
     vertices = avatar.surface.vertices(avatar.moment(capture.performance, 4))[: len(capture.head.neutral)]
     posed = MeshPerformer(capture.head, 64).posed(_at(capture.performance, 4))[0]
     torch.testing.assert_close(vertices, posed, atol=1e-6, rtol=0)
@@ -123,10 +124,10 @@ def test_learning_comes_nearer_and_looks_at_nothing_held_out(capture: Capture, l
         return float((picture - torch.as_tensor(capture.frames[index]) / 255).abs().mean())
 
     with torch.no_grad():
-        assert error(learned, 4) < 0.8 * error(started(capture, np.arange(9)), 4)
+        assert error(learned, 4) < 0.8 * error(started(Footage([capture]), np.arange(9)), 4)
     changed = replace(capture, frames=capture.frames.copy())
     changed.frames[9] = 0
-    training = [Training(each, np.arange(9), SHORT) for each in (capture, changed)]
+    training = [Training(Footage([each]), np.arange(9), SHORT) for each in (capture, changed)]
     for each in training:
         each.advance()
     for name, tensor in training[0].avatar.gaussians.tensors().items():
@@ -144,14 +145,14 @@ def test_interrupted_learning_ends_in_the_same_avatar(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trained(capture, tmp_path, preset=SHORT, held_out=np.array([9]), progress=killed)
+        trained([capture], tmp_path, preset=SHORT, held_out=np.array([9]), progress=killed)
     newest = sorted(tmp_path.glob("*.safetensors"))[-1]
     assert newest.name.startswith("0000008-")
     newest.write_bytes(newest.read_bytes()[:-100] + b"x" * 100)
     steps: list[int] = []
     with pytest.warns(UserWarning, match=newest.name):
         again = trained(
-            capture, tmp_path, preset=SHORT, held_out=np.array([9]), progress=lambda done, *_: steps.append(done)
+            [capture], tmp_path, preset=SHORT, held_out=np.array([9]), progress=lambda done, *_: steps.append(done)
         )
     assert steps[0] == 5
     for name, tensor in again.gaussians.tensors().items():
@@ -190,7 +191,7 @@ def test_an_avatar_comes_back_and_damage_is_named(learned: GaussianAvatar, tmp_p
 def test_the_report_can_be_recomputed(learned: GaussianAvatar, capture: Capture, tmp_path: Path) -> None:
     from PIL import Image
 
-    found = report(learned, capture, np.array([8, 9]), tmp_path)
+    found = report(learned, [capture], np.array([8, 9]), tmp_path)
     values = []
     for index in (8, 9):
         render, truth, mask = (

@@ -14,6 +14,7 @@ from avatars.capture import Capture
 from avatars.gaussian import GaussianAvatar
 from avatars.neural.driving import Moment
 from avatars.neural.evaluation import report
+from avatars.neural.footage import Footage
 from avatars.neural.performer import View, frames
 from avatars.neural.storage import kind_of
 from avatars.radiance import Preset, RadianceAvatar, trained
@@ -32,12 +33,12 @@ HELD_OUT = np.arange(8)
 
 @pytest.fixture(scope="module")
 def blank(capture: Capture) -> RadianceAvatar:
-    return begun(capture, FRAMES, SHORT)
+    return begun(Footage([capture]), FRAMES, SHORT)
 
 
 @pytest.fixture(scope="module")
 def learned(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> RadianceAvatar:
-    return trained(capture, tmp_path_factory.mktemp("steps"), preset=SHORT, held_out=HELD_OUT)
+    return trained([capture], tmp_path_factory.mktemp("steps"), preset=SHORT, held_out=HELD_OUT)
 
 
 def on_surface(avatar: RadianceAvatar, moment: Moment, triangle: torch.Tensor, height: float) -> torch.Tensor:
@@ -129,7 +130,7 @@ def test_learning_comes_nearer_and_looks_at_nothing_held_out(
     assert error(learned) < 0.8 * error(blank)
     changed = replace(capture, frames=capture.frames.copy())
     changed.frames[HELD_OUT] = 0
-    training = [Training(each, FRAMES, SHORT) for each in (capture, changed)]
+    training = [Training(Footage([each]), FRAMES, SHORT) for each in (capture, changed)]
     for each in training:
         each.advance()
     for name, tensor in training[0].avatar.field.tensors().items():
@@ -146,9 +147,9 @@ def test_interrupted_learning_ends_in_the_same_avatar(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trained(capture, tmp_path, preset=SHORT, held_out=HELD_OUT, progress=killed)
+        trained([capture], tmp_path, preset=SHORT, held_out=HELD_OUT, progress=killed)
     steps: list[int] = []
-    again = trained(capture, tmp_path, preset=SHORT, held_out=HELD_OUT, progress=lambda done, *_: steps.append(done))
+    again = trained([capture], tmp_path, preset=SHORT, held_out=HELD_OUT, progress=lambda done, *_: steps.append(done))
     assert steps[0] == 6
     for name, tensor in again.field.tensors().items():
         assert torch.equal(tensor, learned.field.tensors()[name]), name
@@ -182,7 +183,7 @@ def test_space_that_is_left_out_is_not_drawn(learned: RadianceAvatar) -> None:
 
 
 def test_it_is_reported_and_drawn_as_any_avatar(learned: RadianceAvatar, capture: Capture, tmp_path: Path) -> None:
-    found = report(learned, capture, np.array([4]), tmp_path)
+    found = report(learned, [capture], np.array([4]), tmp_path)
     assert found["psnr"] > 5
     assert found["features"] > 0
     assert (tmp_path / "heldout" / "0004_render.png").is_file()

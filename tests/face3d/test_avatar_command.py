@@ -1,6 +1,7 @@
 """`face3d avatar`: what it writes, what it says, and how it fails."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -12,16 +13,18 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import morphable
+from avatars import gaussian
 from avatars.capture import Capture, silhouette
 from avatars.gaussian import GaussianAvatar
 from avatars.gaussian.start import started
 from avatars.media import write_video
 from avatars.mesh_performer import MeshPerformer
+from avatars.neural.footage import Footage
 from avatars.painting import studio_lights
 from avatars.portrait import PosedPhoto
 from avatars.radiance import Preset
 from avatars.radiance.training import begun
-from face3d.avatar import doubts
+from face3d.avatar import LEARNERS, doubts
 from face3d.cli import app
 from morphable import ARKIT_NAMES, Head, Performance
 from morphable.playing import HEAD
@@ -48,7 +51,7 @@ def capture() -> Capture:
 def folder(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An avatar that was taught nothing."""
     path = tmp_path_factory.mktemp("avatars") / "ada.avatar"
-    started(capture, np.arange(2)).save(path)
+    started(Footage([capture]), np.arange(2)).save(path)
     return path
 
 
@@ -56,8 +59,61 @@ def folder(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def blank(capture: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A radiance avatar that was taught nothing."""
     path = tmp_path_factory.mktemp("avatars") / "eve.avatar"
-    begun(capture, np.arange(2), Preset(64, 1, 1, 3, 32, 2**10)).save(path)
+    begun(Footage([capture]), np.arange(2), Preset(64, 1, 1, 3, 32, 2**10)).save(path)
     return path
+
+
+@pytest.fixture
+def tracked(capture: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Head | None]]:
+    """Makes videos a.mp4, b.mp4 and c.mp4, each of ten frames; lists which were tracked with which head given."""
+    calls: list[tuple[str, Head | None]] = []
+    still = Performance.of(np.arange(10) / 25, np.zeros((10, 52)))
+    frames, masks = (images[:1].repeat(10, 0) for images in (capture.frames, capture.masks))
+
+    def captured(clip: Path, *_: object, head: Head | None = None, **__: object) -> Capture:
+        calls.append((clip.name, head))
+        return replace(capture, frames=frames, masks=masks, performance=still)
+
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(name.encode())
+    monkeypatch.setattr("face3d.avatar.captured", captured)
+    monkeypatch.setitem(LEARNERS, "gaussian", ({"cpu": gaussian.Preset(64, 3, 11_000)}, gaussian.trained))
+    return calls
+
+
+def test_several_videos_make_one_avatar_of_the_first_ones_head(
+    tracked: list[tuple[str, Head | None]], tmp_path: Path
+) -> None:
+    output = tmp_path / "ada.avatar"
+    videos = [tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4")]
+    done = run("train", *videos, "-o", output, "--holdout", 0.2)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[0].endswith("Gaussians from 30 frames)")
+    assert done.output.splitlines()[1].startswith("Held out: 6 frames")
+    found = json.loads((output / "report.json").read_text())
+    assert found["held_out"] == [8, 9, 18, 19, 28, 29]
+    assert found["from"] == "a.mp4, b.mp4, c.mp4"
+    assert sorted(path.name for path in (output / "capture").iterdir()) == ["000", "001", "002"]
+    kept = Capture.load(output / "capture" / "002")
+    assert [name for name, _ in tracked] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert [head and np.array_equal(head.neutral, kept.head.neutral) for _, head in tracked] == [None, True, True]
+    assert len(GaussianAvatar.load(output).looks.torso) == 2
+
+    assert run("train", *videos[:2], "-o", output).exit_code == 0
+    assert len(tracked) == 3
+    assert sorted(path.name for path in (output / "capture").iterdir()) == ["000", "001"]
+    assert run("train", videos[0], "-o", output).exit_code == 0
+    assert len(tracked) == 4
+    assert (output / "capture" / "capture.json").is_file()
+    assert not (output / "capture" / "000").exists()
+    assert run("train", *videos[:2], "-o", output).exit_code == 0
+    assert not (output / "capture" / "capture.json").exists()
+
+
+def test_one_video_that_is_too_short_is_named(tracked: list[tuple[str, Head | None]], tmp_path: Path) -> None:
+    done = run("train", tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", tmp_path / "ada.avatar", "--holdout", 0.5)
+    assert done.exit_code == 1
+    assert "a.mp4 shows the face in too few frames to learn from (5)" in done.output
 
 
 @pytest.fixture
@@ -183,6 +239,8 @@ def test_a_page_is_exported(folder: Path, motion: Path, tmp_path: Path) -> None:
         (("train", "grey.mp4", "-o", "new.avatar", "--kind", "nerf"), "gaussian or radiance"),
         (("train", "grey.png", "-o", "new.avatar", "--kind", "radiance"), "is for videos"),
         (("train", "grey.mp4", "-o", "talk.csv"), "is a file"),
+        (("train", "grey.mp4", "gone.mp4", "-o", "new.avatar"), "no video at gone.mp4"),
+        (("train", "grey.mp4", "grey.png", "-o", "new.avatar"), "from one photo alone"),
         (("render", "gone.avatar", "talk.csv", "-o", "out.mp4"), "holds no avatar"),
         (("render", "ada.avatar", "talk.csv", "-o", "out.avi"), ".mp4"),
         (("render", "ada.avatar", "talk.csv", "-o", "out.mp4", "--size", "4"), "16 to"),

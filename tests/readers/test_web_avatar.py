@@ -16,6 +16,7 @@ from PIL import Image
 from avatars.capture import Capture
 from avatars.gaussian import GaussianAvatar, save_page
 from avatars.gaussian.start import started
+from avatars.neural.footage import Footage
 from avatars.neural.performer import frames, turned
 from morphable import ARKIT_NAMES, Head, Performance
 from morphable.playing import HEAD
@@ -41,7 +42,8 @@ def avatar(head: Head) -> GaussianAvatar:
     masks = np.zeros((4, HEIGHT, WIDTH), np.uint8)
     masks[:, 20:, 40:160] = 255
     clip = Performance.of(np.arange(4) / RATE, random.random((4, 52)) * 0.3)
-    made = started(Capture(np.stack([picture] * 4), masks, picture[::-1].copy(), camera, head, clip), np.arange(4))
+    capture = Capture(np.stack([picture] * 4), masks, picture[::-1].copy(), camera, head, clip)
+    made = started(Footage([capture]), np.arange(4))
     generator = torch.Generator().manual_seed(0)
     for tensor, deviation in (
         (made.gaussians.colour[:, 1:], 0.2),
