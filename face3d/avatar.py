@@ -11,20 +11,20 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from avatars import gaussian, radiance
 from avatars.capture import LAYOUT, Capture, silhouette, still_background
 from avatars.gaussian import GaussianAvatar, lifted
-from avatars.mesh_performer import MeshPerformer
 from avatars.neural.avatar import NeuralAvatar
 from avatars.neural.evaluation import report
 from avatars.neural.storage import kind_of
 from avatars.portrait import PosedPhoto
 from avatars.portrait.matte import person_matte, with_fringe
 from avatars.radiance import RadianceAvatar
-from face3d import __version__
+from face3d import __version__, vhap
 from face3d.errors import Face3DError
+from face3d.framing import framed, posed
 from face3d.locking import locked
 from face3d.perception import MediaPipeDetector
 from face3d.photo import load_photo
@@ -35,10 +35,8 @@ from face3d.track.video import Video
 from morphable import Head, Performance
 from morphable.editing import sampled
 from morphable.playing import HEAD
-from renderers import Camera, linear_to_srgb, srgb_to_linear
+from renderers import linear_to_srgb, srgb_to_linear
 
-AROUND = 1.0
-"""What of the picture is kept around the head, in its height."""
 FEWEST = 8
 """Frames from which an avatar can be learned."""
 MOST = 600
@@ -51,8 +49,6 @@ TURNED = 20.0
 """Degrees to a side from which on a photo hides too much of a head."""
 FRINGE = 0.05
 """Of the head's breadth: how far from the person the background begins."""
-BATCH = 64
-"""Frames posed at once."""
 GAUSSIAN, RADIANCE = "gaussian", "radiance"
 Learner = tuple[Mapping[str, Any], Callable[..., NeuralAvatar]]
 LEARNERS: dict[str, Learner] = {
@@ -84,10 +80,11 @@ def train(
     progress: Progress | None = None,
     learning: Callable[[int, int, float], None] | None = None,
 ) -> tuple[NeuralAvatar, dict]:
-    """Make an avatar of a person in one or several videos. Killed, the same call goes on.
+    """Make an avatar of a person in one or several videos, or in a recording. Killed, the same call goes on.
 
     Args:
         clips: any videos that FFmpeg reads, each of a camera that stands still; the avatar has the look of the first.
+            Or a folder that `vhap.Recording` reads, whose pictures held out are those that it says.
         folder: the avatar's; docs/avatars.md describes what is in it.
         kind: of what it is made, "gaussian" or "radiance".
         preset: name of the kind's PRESETS.
@@ -101,13 +98,16 @@ def train(
         The avatar, and its report.
 
     Raises:
-        Face3DError: it is no video, shows no such face, or too little of one.
+        Face3DError: it is no video, shows no such face, or too little of one; or it is a folder, and not complete.
     """
     presets, learner = _learner(kind)
     chosen, folder = _preset(preset, presets), Path(folder)
     paths = [Path(clips)] if isinstance(clips, str | Path) else [Path(clip) for clip in clips]
-    captures, tasks = _kept_captures(paths, folder, chosen.size, head, face, progress)
-    held_out = _ends(paths, captures, holdout)
+    if any(path.is_dir() for path in paths):
+        captures, tasks, held_out = _recorded(paths, folder, chosen.size, head, holdout, progress)
+    else:
+        captures, tasks = _kept_captures(paths, folder, chosen.size, head, face, progress)
+        held_out = _ends(paths, captures, holdout)
     checkpoints = folder / "checkpoints"
     _claim(checkpoints, fingerprint(*tasks, repr(chosen), repr(holdout)))
     avatar: NeuralAvatar = learner(captures, checkpoints, preset=chosen, held_out=held_out, progress=learning)
@@ -149,12 +149,12 @@ def from_photo(
         if progress:
             progress(stage, round(1000 * fraction), 1000)
 
-    posed = posed_photo(load_photo(path), head=head, face=face, progress=stages)
+    photo = posed_photo(load_photo(path), head=head, face=face, progress=stages)
     stages("lifting the photo", 0.0)
-    capture = photographed(posed, PHOTO_SIZE * chosen.size)
+    capture = photographed(photo, PHOTO_SIZE * chosen.size)
     avatar = lifted(capture)
     made = {"made by": f"face3d {__version__}", "from": Path(path).name, "preset": preset}
-    avatar.provenance = made | {"warnings": doubts(posed)}
+    avatar.provenance = made | {"warnings": doubts(photo)}
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "capture", ignore_errors=True)
     capture.save(folder / "capture")
@@ -164,35 +164,35 @@ def from_photo(
     return avatar, found
 
 
-def doubts(posed: PosedPhoto) -> list[str]:
+def doubts(photo: PosedPhoto) -> list[str]:
     """What makes an avatar of this photo look worse than it could."""
-    x, _, z = (posed.camera.position - torch.as_tensor(posed.head.joints[HEAD])).tolist()
+    x, _, z = (photo.camera.position - torch.as_tensor(photo.head.joints[HEAD])).tolist()
     turned = abs(math.degrees(math.atan2(x, z)))
     if turned < TURNED:
         return []
     return [f"the head is turned by {turned:.0f} degrees: its far side will tear; a photo from the front is better"]
 
 
-def photographed(posed: PosedPhoto, size: int) -> Capture:
+def photographed(photo: PosedPhoto, size: int) -> Capture:
     """A photo as a capture of one frame, cut to the head and what is near it.
 
     Args:
         size: pixels of the frame's longer side at most.
     """
-    vertices = posed.head.posed(posed.head.layout, posed.weights)
-    camera, (x0, y0, x1, y1) = _framed(posed.camera, vertices[None], size)
+    vertices = photo.head.posed(photo.head.layout, photo.weights)
+    camera, (x0, y0, x1, y1) = framed(photo.camera, vertices[None], size)
     tall = float(np.ptp(camera.project(vertices)[:, 1].numpy()))
     camera = camera.scaled(min(1.0, HEAD_SHARE * size / tall))
     height, width = camera.resolution
-    frame = cv2.resize(posed.pixels[y0:y1, x0:x1], (width, height), interpolation=cv2.INTER_AREA)
-    shape = silhouette(posed.head, vertices, camera)
+    frame = cv2.resize(photo.pixels[y0:y1, x0:x1], (width, height), interpolation=cv2.INTER_AREA)
+    shape = silhouette(photo.head, vertices, camera)
     matte = person_matte(frame, shape.head, shape.chin, shape.breadth).astype(np.float32)
     linear = srgb_to_linear(torch.as_tensor(frame).float() / 255).numpy()
     behind, _ = with_fringe(linear, matte, max(1, round(FRINGE * shape.breadth)))
     background = (linear_to_srgb(torch.as_tensor(behind).clamp(0, 1)) * 255 + 0.5).to(torch.uint8).numpy()
     mask = (matte * 255 + 0.5).astype(np.uint8)
-    still = Performance.of(np.zeros(1), posed.weights[None])
-    return Capture(frame[None], mask[None], background, camera, posed.head, still)
+    still = Performance.of(np.zeros(1), photo.weights[None])
+    return Capture(frame[None], mask[None], background, camera, photo.head, still)
 
 
 def _learner(kind: str) -> Learner:
@@ -223,6 +223,46 @@ def _ends(paths: Sequence[Path], captures: Sequence[Capture], share: float) -> I
     return np.concatenate(held)
 
 
+def _recorded(
+    sources: Sequence[Path], folder: Path, size: int, head: Head | None, holdout: float, progress: Progress | None
+) -> tuple[list[Capture], list[str], Int[np.ndarray, " some"]]:
+    """The captures of a recording's cameras, made if they are not there, what they are of, and which frames are held
+    out."""
+    if len(sources) > 1 or head is not None:
+        raise Face3DError("A folder of pictures makes an avatar alone, of the head that it tells of.")
+    recording, flame = vhap.Recording.of(sources[0]), vhap.known_flame()
+    if recording.split and holdout:
+        raise Face3DError(f"{sources[0]} itself says what is held out; leave --holdout away.")
+    if recording.learned < FEWEST:
+        raise Face3DError(f"{sources[0]} has too few pictures to learn from ({recording.learned}).")
+    task = fingerprint(*recording.files, flame.mean.numpy().tobytes(), __version__, size)
+    places = _places(folder / "capture", len(recording.cameras))
+    if all((place / TASK).is_file() and (place / TASK).read_text() == task for place in places):
+        captures = [Capture.load(place) for place in places]
+    else:
+        captures = vhap.captured(recording, flame, size, progress)
+    held_out = _ends([*sources] * len(captures), captures, holdout) if holdout else recording.held_out
+    _leave(folder / "capture", places)
+    for capture, place in zip(captures, places, strict=True):
+        _keep(capture, place, task)
+    return captures, [task], held_out
+
+
+def _places(root: Path, count: int) -> list[Path]:
+    """Of so many captures: the folder itself, or numbered ones in it."""
+    return [root] if count == 1 else [root / f"{number:03d}" for number in range(count)]
+
+
+def _keep(capture: Capture, place: Path, task: str) -> None:
+    """Write a capture and what it is of, if it is not there."""
+    label = place / TASK
+    if label.is_file() and label.read_text() == task:
+        return
+    shutil.rmtree(place, ignore_errors=True)
+    capture.save(place)
+    label.write_text(task)
+
+
 def _kept_captures(
     clips: Sequence[Path], folder: Path, size: int, head: Head | None, face: int, progress: Progress | None
 ) -> tuple[list[Capture], list[str]]:
@@ -232,7 +272,7 @@ def _kept_captures(
         if not clip.is_file():
             raise Face3DError(f"There is no video at {clip}.")
     made, root = not folder.exists(), folder / "capture"
-    places = [root] if len(clips) == 1 else [root / f"{number:03d}" for number in range(len(clips))]
+    places = _places(root, len(clips))
     captures: list[Capture] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -266,9 +306,7 @@ def _kept_capture(
     if label.is_file() and label.read_text() == task:
         return Capture.load(folder)
     capture = captured(clip, sightings, size, head=head, face=face, progress=progress)
-    shutil.rmtree(folder, ignore_errors=True)
-    capture.save(folder)
-    label.write_text(task)
+    _keep(capture, folder, task)
     forget(sightings)
     return capture
 
@@ -310,10 +348,8 @@ def captured(
     shown = np.flatnonzero(tracked.performance.confidence > 0)
     shown = shown[:: -(-len(shown) // MOST)]
     performance = sampled(tracked.performance, tracked.performance.times[shown])
-    posed = MeshPerformer(tracked.head, 64).posed
-    times = performance.times
-    vertices = torch.cat([posed(sampled(performance, times[i : i + BATCH])) for i in range(0, len(times), BATCH)])
-    camera, (x0, y0, x1, y1) = _framed(tracked.camera, vertices, size)
+    vertices = posed(tracked.head, performance)
+    camera, (x0, y0, x1, y1) = framed(tracked.camera, vertices, size)
     height, width = camera.resolution
 
     frames = np.empty((len(shown), height, width, 3), np.uint8)
@@ -335,17 +371,3 @@ def captured(
     performance = locked(performance, tracked.head, camera, frames, masks, landmarks)
     tell("locking", 1, 1)
     return Capture(frames, masks, still_background(frames, masks), camera, tracked.head, performance)
-
-
-def _framed(
-    whole: Camera, vertices: Float[torch.Tensor, "frame vertex 3"], size: int
-) -> tuple[Camera, tuple[int, int, int, int]]:
-    """The camera of the part of the picture that is kept, and that part's edges in the picture."""
-    rows, columns = whole.resolution
-    points = torch.stack([whole.project(each) for each in vertices])
-    low, high = points.amin((0, 1)), points.amax((0, 1))
-    margin = AROUND * float((points.amax(1) - points.amin(1))[:, 1].max())
-    x0, y0 = (max(0, int(edge - margin)) for edge in low.tolist())
-    x1, y1 = (min(int(edge + margin) + 1, side) for edge, side in zip(high.tolist(), (columns, rows), strict=True))
-    near = whole.cropped(x0, y0, y1 - y0, x1 - x0)
-    return near.scaled(min(1.0, size / max(y1 - y0, x1 - x0))), (x0, y0, x1, y1)

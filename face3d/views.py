@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def load_views(path: str | Path) -> Views:
         if not 2 <= len(frames) <= MOST:
             raise Face3DError(f"{path.name} lists {len(frames)} pictures; a surface is found from 2 to {MOST}.")
         pieces = [_picture(path.parent, told | frame) for frame in frames]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise Face3DError(f"{path.name} does not describe pictures and their cameras ({error!r}).") from error
     pictures, masks, cameras = zip(*pieces, strict=True)
     return Views(pictures, masks, cameras)
@@ -183,14 +183,22 @@ def _picture(folder: Path, told: dict[str, Any]) -> tuple[np.ndarray, np.ndarray
         KeyError, TypeError, ValueError: the entry is not complete.
     """
     path = folder / str(told["file_path"])
-    pixels = _opened(path)
+    pixels = opened(path)
     if "mask_path" in told:
-        mask = _opened(folder / str(told["mask_path"])).convert("L").resize(pixels.size)
+        mask = opened(folder / str(told["mask_path"])).convert("L").resize(pixels.size)
     elif "A" in pixels.getbands():
         mask = pixels.getchannel("A")
     else:
         raise Face3DError(f"{path.name} has no mask: save it with transparency, or name a mask_path.")
-    width, height = pixels.size
+    return np.array(pixels.convert("RGB")), np.array(mask), told_camera(told, *pixels.size)
+
+
+def told_camera(told: Mapping[str, Any], width: int, height: int) -> Camera:
+    """The camera of a transforms.json's entry, for a picture of so many pixels.
+
+    Raises:
+        KeyError, TypeError, ValueError: the entry is not complete.
+    """
     across = width / float(told.get("w", width))
     down = height / float(told.get("h", height))
     focal_x = float(told["fl_x"]) if "fl_x" in told else 0.5 * width / across / math.tan(told["camera_angle_x"] / 2)
@@ -202,22 +210,26 @@ def _picture(folder: Path, told: dict[str, Any]) -> tuple[np.ndarray, np.ndarray
     if not all(math.isfinite(value) and value > 0 for value in focal) or not all(map(math.isfinite, principal)):
         raise ValueError("a focal length is above 0")
     rotation = (pose[:3, :3] * OPENGL).T
-    camera = Camera(
+    return Camera(
         torch.tensor(focal),
         torch.tensor(principal),
         rotation.float(),
         -(rotation @ pose[:3, 3]).float(),
         (height, width),
     )
-    return np.array(pixels.convert("RGB")), np.array(mask), camera
 
 
-def _opened(path: Path) -> Image.Image:
+def opened(path: Path) -> Image.Image:
+    """A whole picture.
+
+    Raises:
+        Face3DError: it is missing or damaged.
+    """
     try:
         with Image.open(path) as image:
             image.load()
             return image
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Face3DError(f"{path} is missing or no picture.") from error
 
 

@@ -71,4 +71,14 @@ def gaze_of(weights: Float[np.ndarray, "*batch 52"]) -> Float[np.ndarray, "*batc
     return GAZE * np.stack([np.stack([down, left, np.zeros_like(down)], axis=-1) for down, left in turns], axis=-2)
 
 
+def gaze_weights(gaze: Float[np.ndarray, "*batch 2 3"]) -> Float[np.ndarray, "*batch 52"]:
+    """The eyeLook weights, within [0, 1], that turn the eyeballs so far; all others 0. `gaze_of` undoes it."""
+    weights = np.zeros((*gaze.shape[:-2], len(ARKIT_NAMES)))
+    for index, (side, toward_left) in enumerate((("Left", 1), ("Right", -1))):
+        down, out = gaze[..., index, 0] / GAZE, toward_left * gaze[..., index, 1] / GAZE
+        for way, turn in (("Down", down), ("Up", -down), ("Out", out), ("In", -out)):
+            weights[..., ARKIT_NAMES.index(f"eyeLook{way}{side}")] = np.clip(turn, 0, 1)
+    return weights
+
+
 _LOOKS = tuple(f"{way}{side}" for way in ("Down", "Up", "In", "Out") for side in ("Left", "Right"))

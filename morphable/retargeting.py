@@ -72,12 +72,23 @@ def arkit_from_flame(
 ) -> tuple[Float[np.ndarray, "52"], float]:
     """ARKit's weights, between 0 and 1, that do what FLAME's expression and jaw do, and the distance left, as above."""
     goal = _moved(model, identity, np.concatenate([expression.components, expression.jaw]))[0]
+    weights = weights_that_do(goal[None], shapes)[0]
+    return weights, _left(goal, np.tensordot(weights, shapes, 1))
+
+
+def weights_that_do(
+    goals: Float[np.ndarray, "frame vertex 3"], shapes: Float[np.ndarray, "shape vertex 3"]
+) -> Float[np.ndarray, "frame shape"]:
+    """Weights of shapes, between 0 and 1, that move vertices as each frame's goal does, by least squares.
+
+    Args:
+        goals, shapes: displacements, metres.
+    """
     flat = shapes.reshape(len(shapes), -1)
     normal = flat @ flat.T / MISFIT**2 + np.eye(len(flat)) / ARKIT_WEIGHT**2
     upper = np.linalg.cholesky(normal).T
-    right = np.linalg.solve(upper.T, flat @ goal.ravel() / MISFIT**2)
-    weights: np.ndarray = lsq_linear(upper, right, (0, 1)).x
-    return weights, _left(goal, np.tensordot(weights, shapes, 1))
+    right = np.linalg.solve(upper.T, flat @ goals.reshape(len(goals), -1).T / MISFIT**2)
+    return np.stack([lsq_linear(upper, each, (0, 1)).x for each in right.T])
 
 
 def _moved(

@@ -24,7 +24,8 @@ def train(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            help="Videos of one person, each by a camera that stands still; or a photo.", show_default=False
+            help="Videos of one person, each by a camera that stands still; or a photo; or a folder as VHAP writes it.",
+            show_default=False,
         ),
     ],
     output: Annotated[

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from morphable import ARKIT_NAMES, Performance
-from morphable.live_link import COLUMNS, SHAPES, from_angles, gaze_of, to_angles
+from morphable.live_link import COLUMNS, SHAPES, from_angles, gaze_of, gaze_weights, to_angles
 
 HEADER = ",".join(("Timecode", "BlendShapeCount", *COLUMNS))
 
@@ -272,3 +272,14 @@ def test_gaze_follows_the_eye_look_shapes() -> None:
             weights[row, ARKIT_NAMES.index(f"eyeLook{name}")] = 1
     turned = np.radians(30) * np.array([[-1, 0, 0], [1, 0, 0], [0, 1, 0], [0, -1, 0]])
     assert np.allclose(gaze_of(weights), turned[:, None])
+
+
+def test_weights_look_where_the_eyes_do() -> None:
+    gaze = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 2, 3)) * [1, 1, 0]
+    weights = gaze_weights(gaze)
+    np.testing.assert_allclose(gaze_of(weights), gaze, atol=1e-12)
+    assert weights.min() >= 0
+    to_the_left = gaze_weights(np.full((2, 3), [0, 0.3, 0]))
+    looking = {name for name, weight in zip(ARKIT_NAMES, to_the_left, strict=True) if weight > 0}
+    assert looking == {"eyeLookOutLeft", "eyeLookInRight"}
+    assert gaze_weights(np.full((2, 3), 9.0)).max() == 1
