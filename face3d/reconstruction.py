@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter
 from torch import Tensor
 
 import morphable
@@ -44,11 +44,12 @@ from face3d.fitting.shading import Radiance, bare_skin
 from face3d.fitting.start import first_state, priors
 from face3d.output import atomic_directory
 from face3d.perception import FaceDetector, FaceObservation, MediaPipeDetector, select
+from face3d.perception.network import FaceReader
 from face3d.photo import Photo, load_photo
 from face3d.report import make_report, provenance
 from face3d.stages import Progress, Stages
 from face3d.subject import Subject, Window
-from face3d.synth.classes import COVERING
+from face3d.synth.classes import COVERING, INDEX
 from morphable import ARKIT_NAMES, Head, MorphableModel
 from morphable.appearance import IRIS_DIAMETER, default_textures, plain_textures
 from renderers import srgb_to_linear
@@ -72,6 +73,8 @@ LIGHT_SIZE = 256
 """Pixels a side of the crop in which light is estimated."""
 LIGHT_MARGIN = 1.4
 """That crop's side over the face's."""
+THING_EDGE = 0.015
+"""Width of the edge of what is before the face, over that crop's side."""
 OWN_SIZE = 1024
 """Pixels a side of the model's own skin, at most: it has no finer detail."""
 UNWRAP_SIZE = 1280
@@ -211,7 +214,7 @@ def _subjects(
     photos: Sequence[Photo], face: int, model: MorphableModel, detector: FaceDetector
 ) -> tuple[list[Subject], list[str]]:
     """The person in each photo, and the names of the photos among several in which no such face was found."""
-    subjects, unseen = [], []
+    reader, subjects, unseen = FaceReader.load(), [], []
     for photo in photos:
         try:
             observation = select(detector.detect(photo.pixels), face, photo.name)
@@ -220,7 +223,8 @@ def _subjects(
                 raise
             unseen.append(photo.name)
         else:
-            subjects.append(Subject(photo, observation, model, detector))
+            reading = observation.reading or reader.read(photo.pixels, observation.box)
+            subjects.append(Subject(photo, observation, reading, model, detector))
     if not subjects:
         raise Face3DError(
             f"no face was found in any of the {len(photos)} photos; give photos that show the face clearly"
@@ -304,18 +308,21 @@ def _radiance(subject: Subject) -> Radiance:
     window = subject.window(SHADED_SIZE, LIGHT_MARGIN)
     linear = srgb_to_linear(window.pixels(subject.photo.pixels)).numpy()
     blurred = gaussian_filter(linear, (SHADED_BLUR, SHADED_BLUR, 0))
-    blurred[_covered(subject, window)] = 0.0  # unexposed, so that it does not count
+    blurred[_shows(subject, window, COVERING)] = 0.0  # unexposed, so that it does not count
     return Radiance(
         torch.tensor(blurred).double(), torch.tensor([window.x, window.y]).double(), window.size / window.side
     )
 
 
-def _covered(subject: Subject, window: Window) -> Bool[np.ndarray, "size size"]:
-    """Where in a window the network, if it has read the photo, sees something before the face."""
-    if subject.observation.reading is None:
-        return np.zeros((window.size, window.size), bool)
-    classes, _ = subject.observation.reading.classes_at(window.centres().reshape(-1, 2))
-    return np.isin(classes, COVERING).reshape(window.size, window.size)
+def _shows(subject: Subject, window: Window, classes: Sequence[int]) -> Bool[np.ndarray, "size size"]:
+    """Where in a window the network sees something of these classes."""
+    found, _ = subject.reading.classes_at(window.centres().reshape(-1, 2))
+    return np.isin(found, classes).reshape(window.size, window.size)
+
+
+def _grown(things: Bool[np.ndarray, "size size"]) -> Bool[np.ndarray, "size size"]:
+    """With what is at their edges, where pixels show some of both."""
+    return binary_dilation(things, iterations=max(1, round(THING_EDGE * len(things))))
 
 
 def _most_frontal(states: Sequence[State]) -> int:
@@ -370,8 +377,9 @@ def _fit_appearance(subject: Subject, state: State) -> _Appearance:
     brows = seen(model.regions["face"]) & ~skin & seen(~model.regions["lips"] & ~model.regions["eye_socket"])
     photo, normals = window.pixels(subject.photo.pixels), result.normals[0]
     radiance = srgb_to_linear(photo)
-    head = shown(radiance, normals, skin, core & skin, brows, subject.greyscale)
-    head = head * torch.from_numpy(~_covered(subject, window))
+    own_hair = seen(model.regions["scalp"]) & torch.from_numpy(_shows(subject, window, (INDEX["hair"],)))
+    bare = own_hair | ~torch.from_numpy(_grown(_shows(subject, window, COVERING)))
+    head = bare * shown(radiance, normals, skin & bare, core & skin & bare, brows, subject.greyscale)
     chosen = skin & (head > 0.5) & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
     if chosen.sum() < 50:
         chosen = skin

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from face3d.fitting.gauss_newton import State
 from face3d.perception import FaceDetector, FaceObservation
+from face3d.perception.network import FaceReading
 from face3d.photo import Photo
 from morphable import JOINT_NAMES, MorphableModel
 from renderers import Camera
@@ -20,10 +21,16 @@ GREYSCALE = 3.0
 
 @dataclass
 class Subject:
-    """A face in a photo, with what every stage needs."""
+    """A face in a photo, with what every stage needs.
+
+    Attributes:
+        observation: of the detector, which the fit believes.
+        reading: of the project's network, which says what each pixel shows.
+    """
 
     photo: Photo
     observation: FaceObservation
+    reading: FaceReading
     model: MorphableModel
     detector: FaceDetector
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from face3d import __version__
+from face3d.cli.adapt import adapt
 from face3d.cli.animate import animate
 from face3d.cli.avatar import avatar
 from face3d.cli.convert import convert
@@ -17,6 +18,7 @@ from face3d.cli.live import live
 from face3d.cli.measure import measure
 from face3d.cli.models import models
 from face3d.cli.motion import motion
+from face3d.cli.parse import parse
 from face3d.cli.portrait import portrait
 from face3d.cli.reconstruct import reconstruct
 from face3d.cli.render import render
@@ -46,6 +48,8 @@ app.command()(motion)
 app.command()(speak)
 app.command()(measure)
 app.command()(evaluate)
+app.command()(parse)
+app.command()(adapt)
 app.command()(synth)
 app.add_typer(models, name="models")
 app.add_typer(avatar, name="avatar")

@@ -1,6 +1,5 @@
 """Networks as files: half-precision safetensors that say what they are."""
 
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -8,18 +7,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from face3d.errors import Face3DError
-
-
-def chosen_file(path: Path | None, variable: str, what: str, command: str) -> Path:
-    """A file, or the one that an environment variable names.
-
-    Raises:
-        Face3DError: neither is given.
-    """
-    own = path or os.environ.get(variable)
-    if own is None:
-        raise Face3DError(f"No {what} is there; teach one with `{command}` and name its file in {variable}.")
-    return Path(own)
 
 
 def save_tensors(network: nn.Module, path: Path, notes: dict[str, str]) -> None:

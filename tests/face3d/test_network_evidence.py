@@ -19,7 +19,7 @@ from face3d.perception.network.examples import leading_directions
 from face3d.photo import Photo
 from face3d.subject import Subject
 from face3d.synth import SyntheticPhoto, synthetic_photo
-from face3d.synth.classes import INDEX
+from face3d.synth.classes import COVERING, INDEX
 from morphable import ARKIT_NAMES, MorphableModel
 
 SIZE = 256
@@ -78,7 +78,9 @@ def photo() -> SyntheticPhoto:
 def subject(photo: SyntheticPhoto, model: MorphableModel) -> Subject:
     detector = NetworkDetector(RoughDetector(photo), TrueReader(photo))
     picture = Photo(photo.pixels(), focal_pixels=float(photo.view.camera.focal[0]))
-    return Subject(picture, detector.detect(picture.pixels)[0], model, detector)
+    observation = detector.detect(picture.pixels)[0]
+    assert observation.reading is not None
+    return Subject(picture, observation, observation.reading, model, detector)
 
 
 def test_landmarks_are_the_networks(subject: Subject, photo: SyntheticPhoto) -> None:
@@ -144,11 +146,9 @@ def test_what_is_parsed_as_a_thing_neither_lights_nor_shades(subject: Subject, p
     classes = photo.classes.copy()
     nose = photo.landmarks[1].astype(int)
     classes[nose[1] - 20 : nose[1] + 20, nose[0] - 20 : nose[0] + 20] = INDEX["occluder"]
-    hidden = replace(
-        subject, observation=replace(subject.observation, reading=replace(true_reading(photo), classes=classes))
-    )
+    hidden = replace(subject, reading=replace(true_reading(photo), classes=classes))
     window = hidden.window(128, 1.4)
-    covered = reconstruction._covered(hidden, window)
+    covered = reconstruction._shows(hidden, window, COVERING)
     place = ((nose - [window.x, window.y]) * window.size / window.side).astype(int)
     assert covered[place[1], place[0]]
     radiance = reconstruction._radiance(hidden)

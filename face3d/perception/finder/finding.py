@@ -1,5 +1,6 @@
 """Faces in a photo of any size: boxes, five points, poses."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,10 +10,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from face3d.errors import Face3DError
 from face3d.perception.finder.architecture import STRIDES, FinderNetwork, fused
 from face3d.perception.finder.weights import COMMAND, load_finder
 from face3d.perception.network.examples import as_input
-from face3d.perception.network_file import chosen_file
 
 DETECTOR_VARIABLE = "FACE3D_DETECTOR"
 SIDES = (640, 256)
@@ -57,7 +58,12 @@ class FaceFinder:
         Raises:
             Face3DError: there is none, or it is damaged.
         """
-        return cls(load_finder(chosen_file(path, DETECTOR_VARIABLE, "detector", COMMAND)))
+        own = path or os.environ.get(DETECTOR_VARIABLE)
+        if own is None:
+            raise Face3DError(
+                f"No detector is there; teach one with `{COMMAND}` and name its file in {DETECTOR_VARIABLE}."
+            )
+        return cls(load_finder(Path(own)))
 
     def find(self, image: UInt8[np.ndarray, "height width 3"], least: float = SCORE) -> list[FoundFace]:
         """All faces of an sRGB image that score at least so much, the surest first."""

@@ -34,10 +34,12 @@ UNKNOWN = 255
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Crops and what is true of them; see `architecture.Sight`. `classes` are at half of the crop's resolution."""
+    """Crops and what is true of them; see `architecture.Sight`. `classes` are at half of the crop's resolution, and
+    `known` is 1 where the place of a landmark is."""
 
     pixels: Float[Tensor, "batch 3 side side"]
     landmarks: Float[Tensor, "batch landmark 2"]
+    known: Float[Tensor, "batch landmark"]
     visible: Float[Tensor, "batch landmark"]
     classes: Int[Tensor, "batch half half"]
     rotation: Float[Tensor, "batch 3 3"]
@@ -71,6 +73,7 @@ def rendered(photo: SyntheticPhoto) -> Rendered:
     return {
         "linear": photo.linear.astype(np.float16),
         "landmarks": photo.landmarks.astype(np.float32),
+        "known": np.ones(len(photo.landmarks), bool),
         "visible": photo.visible,
         "classes": photo.classes,
         "rotation": photo.view.rotation.astype(np.float32),
@@ -164,6 +167,7 @@ def seen(photo: Rendered, random: np.random.Generator, side: int, jitter: float 
     result = {
         "pixels": pixels,
         "landmarks": crop.into(landmarks),
+        "known": photo["known"],
         "visible": photo["visible"],
         "classes": classes,
         "rotation": crop.rotation() @ photo["rotation"],
@@ -181,6 +185,7 @@ def mirrored(example: Rendered) -> Rendered:
     return {
         "pixels": example["pixels"][:, ::-1],
         "landmarks": example["landmarks"][order] * [-1, 1] + [1, 0],
+        "known": example["known"][order],
         "visible": example["visible"][order],
         "classes": table[example["classes"][:, ::-1]],
         "rotation": flip @ example["rotation"] @ flip,
@@ -195,12 +200,18 @@ def batched(examples: list[Rendered]) -> Batch:
     return Batch(
         pixels=as_input(stacked["pixels"]),
         landmarks=stacked["landmarks"].float(),
+        known=stacked["known"].float(),
         visible=stacked["visible"].float(),
         classes=stacked["classes"].long(),
         rotation=stacked["rotation"].float(),
         identity=stacked["identity"].float(),
         expression=stacked["expression"].float(),
     )
+
+
+def joined(first: Batch, second: Batch) -> Batch:
+    """Both as one."""
+    return Batch(*(torch.cat(pair) for pair in zip(vars(first).values(), vars(second).values(), strict=True)))
 
 
 def as_input(pixels: UInt8[Tensor, "batch side side 3"]) -> Float[Tensor, "batch 3 side side"]:

@@ -31,8 +31,8 @@ def losses(sight: Sight, truth: Batch) -> dict[str, Float[Tensor, ""]]:
     away = (sight.landmarks - truth.landmarks).square().sum(-1)
     classes = functional.interpolate(sight.classes, truth.classes.shape[-2:], mode="nearest").float()
     return {
-        "landmarks": gaussian(away, sight.log_deviation, 2).mean(),
-        "places": (away + 1e-8).sqrt().mean(),
+        "landmarks": (gaussian(away, sight.log_deviation, 2) * truth.known).sum() / truth.known.sum(),
+        "places": ((away + 1e-8).sqrt() * truth.known).sum() / truth.known.sum(),
         "visible": functional.binary_cross_entropy_with_logits(sight.visible, truth.visible),
         "classes": functional.cross_entropy(classes, truth.classes, ignore_index=UNKNOWN),
         "overlap": missing_overlap(classes, truth.classes),

@@ -1,18 +1,20 @@
 """What the network sees of a face in a photo, in the photo's pixels."""
 
+import os
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from torch.nn import functional
 
 from face3d.perception.network.architecture import FaceNetwork, Sight
 from face3d.perception.network.crop import CROP_SCALE, Crop, about
 from face3d.perception.network.examples import as_input, leading_directions
-from face3d.perception.network.weights import COMMAND, load_network
-from face3d.perception.network_file import chosen_file
+from face3d.perception.network.weights import load_network
 
 NETWORK_VARIABLE = "FACE3D_NETWORK"
 ON_FACE = 468
@@ -80,12 +82,12 @@ class FaceReader:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
-        """With the network of a file, or of the environment variable FACE3D_NETWORK.
+        """With the network of a file, or of the environment variable FACE3D_NETWORK, or the one that is shipped.
 
         Raises:
-            Face3DError: there is none, or it is damaged.
+            Face3DError: the file is no network, or damaged.
         """
-        return cls(load_network(chosen_file(path, NETWORK_VARIABLE, "perception network", COMMAND)))
+        return cls(load_network(network_file(path)))
 
     def read(
         self, image: UInt8[np.ndarray, "height width 3"], box: tuple[float, float, float, float], looks: int = 2
@@ -104,6 +106,12 @@ class FaceReader:
             return _in_image(self.network(as_input(pixels)), crop)
 
 
+def network_file(path: Path | None = None) -> Path:
+    """That file, or the one that the environment variable FACE3D_NETWORK names, or the one that is shipped."""
+    shipped = Path(str(files("assets.perception") / "perception.safetensors"))
+    return path or Path(os.environ.get(NETWORK_VARIABLE, shipped))
+
+
 def upright(landmarks: Float[np.ndarray, "landmark 2"]) -> Crop:
     """The crop about a face's landmarks in which its chin is below its brow."""
     down = landmarks[CHIN] - landmarks[BROW]
@@ -116,11 +124,12 @@ def upright(landmarks: Float[np.ndarray, "landmark 2"]) -> Crop:
 
 def _in_image(sight: Sight, crop: Crop) -> FaceReading:
     mean, directions, deviations = leading_directions()
+    logits = functional.interpolate(sight.classes, scale_factor=2.0, mode="bilinear")
     return FaceReading(
         landmarks=crop.out_of(sight.landmarks[0].double().numpy()),
         deviation=crop.extent * sight.log_deviation[0].exp().numpy(),
         visible=sight.visible[0].sigmoid().numpy(),
-        classes=sight.classes[0].argmax(0).to(torch.uint8).numpy(),
+        classes=logits[0].argmax(0).to(torch.uint8).numpy(),
         crop=crop,
         rotation=crop.rotation().T @ sight.rotation[0].numpy(),
         identity=mean + directions @ (deviations * sight.identity[0].numpy()),
