@@ -261,21 +261,21 @@ def _listed(file: Path, held_out: bool) -> Iterable[tuple[int, Taken]]:
 def _taken(folder: Path, told: dict[str, Any], held_out: bool) -> tuple[int, Taken]:
     told_camera(told, 1, 1)
     mask = told.get("fg_mask_path")
-    files = _inside(folder, told["file_path"]), _inside(folder, told["flame_param_path"])
-    covered = None if mask is None else _inside(folder, mask)
+    files = _at_hand(folder, told["file_path"]), _at_hand(folder, told["flame_param_path"])
+    covered = None if mask is None else _at_hand(folder, mask)
     taken = Taken(files[0], covered, files[1], int(told["timestep_index"]), told, held_out)
     return int(told.get("camera_index", 0)), taken
 
 
-def _inside(folder: Path, told: str) -> Path:
-    """A file of the folder.
+def _at_hand(folder: Path, told: str) -> Path:
+    """A file of the folder, or of one beside it: folders that unite several recordings name theirs so.
 
     Raises:
-        Face3DError: the path leads out of it, or there is no such file.
+        Face3DError: the path leads elsewhere, or there is no such file.
     """
     path = (folder / told).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise Face3DError(f"{told} leads out of {folder}; only files in the folder are read.")
+    if not path.is_relative_to(folder.resolve().parent):
+        raise Face3DError(f"{told} leads away from {folder}; only files in it and in folders beside it are read.")
     if not path.is_file():
         raise Face3DError(f"{path} is missing.")
     return path

@@ -297,6 +297,17 @@ def test_an_avatar_is_trained_from_a_folder(
         assert told in done.output
 
 
+def test_a_folder_may_unite_recordings_beside_it(truth: Truth, tmp_path: Path) -> None:
+    frames = [entry(moment, 1, truth.cameras[1]) for moment in range(2)]
+    written(tmp_path / "first", truth, frames)
+    paths = ("file_path", "fg_mask_path", "flame_param_path")
+    (tmp_path / "union").mkdir()
+    united = [frame | {path: f"../first/{frame[path]}" for path in paths} for frame in frames]
+    (tmp_path / "union" / "transforms.json").write_text(json.dumps({"frames": united}))
+    found, single = (Recording.of(tmp_path / name) for name in ("union", "first"))
+    assert [each.picture for each in found.cameras[0]] == [each.picture for each in single.cameras[0]]
+
+
 def test_masks_that_are_missing_are_made(flame: Flame, truth: Truth, tmp_path: Path) -> None:
     frames = [entry(moment, 1, truth.cameras[1]) for moment in range(2)]
     for frame in frames:
@@ -312,7 +323,7 @@ def test_masks_that_are_missing_are_made(flame: Flame, truth: Truth, tmp_path: P
 
 
 DAMAGES: list[tuple[Callable[[Path, dict], object], str]] = [
-    (lambda folder, told: told["frames"][0].update(file_path="../../secret.png"), "leads out of"),
+    (lambda folder, told: told["frames"][0].update(file_path="../../secret.png"), "leads away from"),
     (lambda folder, told: told["frames"][0].update(flame_param_path="/etc/passwd"), "leads out of"),
     (lambda folder, told: told["frames"][0].pop("transform_matrix"), "does not list"),
     (lambda folder, told: told["frames"][0].update(transform_matrix=[[1, 2], [3]]), "does not list"),
