@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from avatars import gaussian, radiance
+from avatars import gaussian, radiance, texture
 from avatars.capture import LAYOUT, Capture, silhouette, still_background
 from avatars.gaussian import GaussianAvatar, lifted
 from avatars.neural.avatar import NeuralAvatar
@@ -22,6 +22,7 @@ from avatars.neural.storage import kind_of
 from avatars.portrait import PosedPhoto
 from avatars.portrait.matte import person_matte, with_fringe
 from avatars.radiance import RadianceAvatar
+from avatars.texture import TextureAvatar
 from face3d import __version__, vhap
 from face3d.errors import Face3DError
 from face3d.framing import framed, posed
@@ -49,13 +50,19 @@ TURNED = 20.0
 """Degrees to a side from which on a photo hides too much of a head."""
 FRINGE = 0.05
 """Of the head's breadth: how far from the person the background begins."""
-GAUSSIAN, RADIANCE = "gaussian", "radiance"
+GAUSSIAN, RADIANCE, TEXTURE = "gaussian", "radiance", "texture"
 Learner = tuple[Mapping[str, Any], Callable[..., NeuralAvatar]]
 LEARNERS: dict[str, Learner] = {
     GAUSSIAN: (gaussian.PRESETS, gaussian.trained),
     RADIANCE: (radiance.PRESETS, radiance.trained),
+    TEXTURE: (texture.PRESETS, texture.trained),
 }
 """Presets of each kind of avatar, and what learns one."""
+LOADERS: dict[str, Callable[[str | Path], NeuralAvatar]] = {
+    GAUSSIAN: GaussianAvatar.load,
+    RADIANCE: RadianceAvatar.load,
+    TEXTURE: TextureAvatar.load,
+}
 
 
 def load(folder: str | Path) -> NeuralAvatar:
@@ -65,7 +72,10 @@ def load(folder: str | Path) -> NeuralAvatar:
         ValueError: the folder holds none, or a damaged one.
         OSError: a file is missing.
     """
-    return RadianceAvatar.load(folder) if kind_of(folder) == RADIANCE else GaussianAvatar.load(folder)
+    kind = kind_of(folder)
+    if kind not in LOADERS:
+        raise ValueError(f"{folder} holds an avatar of the kind {kind}, which this version does not know")
+    return LOADERS[kind](folder)
 
 
 def train(
@@ -86,7 +96,7 @@ def train(
         clips: any videos that FFmpeg reads, each of a camera that stands still; the avatar has the look of the first.
             Or a folder that `vhap.Recording` reads, whose pictures held out are those that it says.
         folder: the avatar's; docs/avatars.md describes what is in it.
-        kind: of what it is made, "gaussian" or "radiance".
+        kind: of what it is made, "gaussian", "radiance" or "texture".
         preset: name of the kind's PRESETS.
         holdout: share of each clip, its end, that is not learned from but compared with.
         head: the person's; estimated from the first video if not given.
@@ -197,7 +207,8 @@ def photographed(photo: PosedPhoto, size: int) -> Capture:
 
 def _learner(kind: str) -> Learner:
     if kind not in LEARNERS:
-        raise Face3DError(f"An avatar is of the kind {' or '.join(LEARNERS)}, not {kind!r}.")
+        *others, last = LEARNERS
+        raise Face3DError(f"An avatar is of the kind {', '.join(others)} or {last}, not {kind!r}.")
     return LEARNERS[kind]
 
 

@@ -21,7 +21,11 @@ from renderers import Camera
 
 VERSION = 1
 DESCRIPTION, HEAD, BACKGROUND = "avatar.json", "head.glb", "background.png"
-TENSORS = {"gaussian": "gaussians.safetensors", "radiance": "radiance.safetensors"}
+TENSORS = {
+    "gaussian": "gaussians.safetensors",
+    "radiance": "radiance.safetensors",
+    "texture": "texture.safetensors",
+}
 """By kind."""
 
 

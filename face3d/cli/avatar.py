@@ -32,7 +32,11 @@ def train(
         Path, typer.Option("--output", "-o", help="The avatar's folder, e.g. ada.avatar.", show_default=False)
     ],
     kind: Annotated[
-        str, typer.Option(help="gaussian (drawn at once, sharper) or radiance (seconds a picture, half the size).")
+        str,
+        typer.Option(
+            help="gaussian (drawn at once, sharper), radiance (seconds a picture) or texture (a mesh and a network); "
+            "the last two at half the size."
+        ),
     ] = "gaussian",
     preset: Annotated[
         str, typer.Option(help="cpu (256 pixels) or gpu (512 pixels, for hours without one); photos twice as many.")
@@ -85,7 +89,8 @@ def train(
                     learning=lines.steps,
                 )
         seen = "a photo" if found["frames"] == 1 else f"{found['frames']} frames"
-        made_of = f"{found['gaussians']} Gaussians" if "gaussians" in found else "a radiance field"
+        fields = {"radiance": "a radiance field", "texture": "a neural texture"}
+        made_of = fields.get(kind) or f"{found['gaussians']} Gaussians"
         typer.echo(f"Avatar: {output} ({made_of} from {seen})")
         for warning in found.get("warnings", []):
             typer.echo(f"Warning: {warning}", err=True)

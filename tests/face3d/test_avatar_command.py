@@ -236,7 +236,7 @@ def test_a_page_is_exported(folder: Path, motion: Path, tmp_path: Path) -> None:
         (("train", "grey.png", "-o", "new.avatar"), "No face found"),
         (("train", "grey.mp4", "-o", "new.avatar"), "No face was found"),
         (("train", "grey.mp4", "-o", "new.avatar", "--preset", "tpu"), "cpu or gpu"),
-        (("train", "grey.mp4", "-o", "new.avatar", "--kind", "nerf"), "gaussian or radiance"),
+        (("train", "grey.mp4", "-o", "new.avatar", "--kind", "nerf"), "gaussian, radiance or texture"),
         (("train", "grey.png", "-o", "new.avatar", "--kind", "radiance"), "is for videos"),
         (("train", "grey.mp4", "-o", "talk.csv"), "is a file"),
         (("train", "grey.mp4", "gone.mp4", "-o", "new.avatar"), "no video at gone.mp4"),
