@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import morphable
-from avatars import gaussian
+from avatars import gaussian, texture
 from avatars.capture import Capture, silhouette
 from avatars.gaussian import GaussianAvatar
 from avatars.gaussian.start import started
@@ -205,6 +205,22 @@ def test_radiance_avatars_are_rendered_but_are_no_splats(blank: Path, motion: Pa
         done = run(*refused)
         assert done.exit_code == 1
         assert "of the kind radiance" in done.output
+
+
+def test_texture_avatars_are_trained_and_rendered(
+    tracked: list[tuple[str, Head | None]], motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LEARNERS, "texture", ({"cpu": texture.Preset(64, 2, 32, (4, 8))}, texture.trained))
+    made = tmp_path / "ada.avatar"
+    done = run("train", tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", made, "--kind", "texture", "--holdout", 0.2)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[0] == f"Avatar: {made} (a neural texture from 20 frames)"
+    assert json.loads((made / "report.json").read_text())["texels"] == 32 * (32 + 8 + 16)
+    done = run("render", made, motion, "-o", tmp_path / "out.mp4", "--size", 96)
+    assert done.exit_code == 0, done.output
+    done = run("export", made, "-o", tmp_path / "ada.ply")
+    assert done.exit_code == 1
+    assert "of the kind texture" in done.output
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".spz"])
