@@ -1,12 +1,8 @@
-"""Radiance fields: the surface of a drawn head from twelve views with known cameras; and an avatar of a filmed clip, by
-the command that a person would use (FACE3D_CLIPS names its folder, else it is looked for beside the repository; without
-it that part is silent).
-"""
+"""Radiance fields: the surface of a drawn head from twelve views with known cameras; and an avatar of a filmed
+clip, as benchmarks/filmed.py says."""
 
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,14 +13,14 @@ import morphable
 from avatars.mesh_performer import MeshPerformer
 from avatars.painting import studio_lights
 from avatars.radiance.surface import Views, surface_of
-from face3d.avatar import train
 from face3d.registration import outer_triangles
 from morphable import Head, Performance
 from morphable.surface import Surface
 from renderers import Camera
 
+from .filmed import filmed
 from .timing import figure
-from .tracking import CLIPS, unknown_head
+from .tracking import unknown_head
 
 SIZE = 160
 YAWS, PITCHES = np.linspace(-1.7, 1.7, 6), (-0.25, 0.3)
@@ -51,16 +47,7 @@ def figures() -> Iterator[dict]:
     yield figure("views_average_head", start, "mm median")
     yield figure("views_surface", off, "mm median", "limit", SURFACE_LIMIT)
     yield figure("views_processor", used / 60, "minutes of one core")
-    clip = CLIPS / "monocular_portrait.mp4"
-    if clip.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            started, used = time.perf_counter(), time.process_time()
-            _, told = train(clip, Path(folder) / "avatar", kind="radiance", holdout=0.2)
-            yield figure("radiance_filmed_psnr", told["psnr"], "dB", "limit", FILMED_LIMIT)
-            yield figure("radiance_filmed_ssim", told["ssim"], "")
-            minutes = (time.perf_counter() - started) / 60
-            yield figure("radiance_filmed_time", minutes, "minutes", "limit", MINUTES_LIMIT)
-            yield figure("radiance_filmed_processor", (time.process_time() - used) / 60, "minutes of one core")
+    yield from filmed("radiance", "radiance", psnr=FILMED_LIMIT, minutes=MINUTES_LIMIT)
 
 
 def turntable(head: Head, size: int) -> Views:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -23,6 +24,10 @@ HABIT_RATES = {"pose": 2e-4, "torso": 2e-3}
 """Step sizes of Adam at the start, for what is learned of them."""
 DEVIATIONS = torch.tensor([0.02] * 3 + [0.002] * 3 + [0.03] * 3 + [0.01] * 3 + [0.1] * EXPRESSIONS)
 """By how much tracking may be off in a frame: rotation, translation, those of the torso, weights; radians, metres."""
+FARTHEST_LACK = 2.5
+"""Of those deviations, how much a pose and an expression tell of at most."""
+STEADINESS = 1.0
+"""Frames that say that tracking lacks nothing, when what it lacks is told from pose and expression."""
 FRAME_RATE = 0.15
 """Step size of those, in deviations."""
 
@@ -37,12 +42,14 @@ class Habits:
             coordinates.
         pose: of (1, rotation, translation) → what tracking lacks of rotation and translation.
         torso: of (rotation, translation) of the head → rotation and translation of the torso.
+        lack: of `causes` → what else tracking lacks, as `Moment.changed` takes it, in DEVIATIONS; empty: nothing.
     """
 
     mean: Float[Tensor, " 52"]
     moods: Float[Tensor, "mood 52"]
     pose: Float[Tensor, "7 6"]
     torso: Float[Tensor, "6 6"]
+    lack: Float[Tensor, "cause 64"] = field(default_factory=lambda: torch.zeros(0, len(DEVIATIONS)))
 
     @classmethod
     def of(cls, weights: Float[np.ndarray, "frame 52"]) -> Habits:
@@ -56,12 +63,31 @@ class Habits:
         """Of an expression, among moods."""
         return (self.moods @ (weights - self.mean)).clamp(-FARTHEST_MOOD, FARTHEST_MOOD)
 
+    def causes(self, tracked: Moment) -> Float[Tensor, " cause"]:
+        """What an error of tracking may depend on: nothing, rotation, translation, coordinates among moods."""
+        return torch.cat([torch.ones(1), tracked.head, tracked.place, self.coordinates(tracked.weights)])
+
+    def absorb(self, changes: Float[Tensor, "frame 64"], tracked: Sequence[Moment]) -> None:
+        """Learn from what was changed in frames (in DEVIATIONS) what tracking lacks: the part that their poses and
+        expressions explain, by least squares."""
+        causes = torch.stack([self.causes(moment) for moment in tracked])
+        spread = causes.std(0, correction=0).clamp(min=1e-6)
+        spread[0] = 1
+        scaled = causes / spread
+        steady = STEADINESS * torch.eye(len(spread))
+        steady[0, 0] = 0
+        self.lack = torch.linalg.solve(scaled.T @ scaled + steady, scaled.T @ changes) / spread[:, None]
+
     def moment(self, performance: Performance, index: int) -> Moment:
         """A frame of a performance, as this person does it."""
         moment = Moment.tracked(performance, index)
         tracked = torch.cat([moment.head, moment.place])
         corrected = tracked + torch.cat([tracked.new_ones(1), tracked]) @ self.pose
-        return moment._replace(head=corrected[:3], place=corrected[3:], torso=tracked @ self.torso)
+        done = moment._replace(head=corrected[:3], place=corrected[3:], torso=tracked @ self.torso)
+        if not len(self.lack):
+            return done
+        lack = (self.causes(moment) @ self.lack).clamp(-FARTHEST_LACK, FARTHEST_LACK)
+        return done.changed(lack * DEVIATIONS)
 
 
 def frame_changes(frames: int) -> torch.nn.Embedding:

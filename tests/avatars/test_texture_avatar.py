@@ -13,6 +13,7 @@ from avatars.capture import Capture
 from avatars.neural.driving import Cloth, Moment, Surface
 from avatars.neural.evaluation import report, shown
 from avatars.neural.footage import Footage
+from avatars.neural.habits import DEVIATIONS, Habits
 from avatars.neural.looks import Look
 from avatars.neural.performer import View, frames
 from avatars.neural.storage import kind_of
@@ -92,20 +93,36 @@ def test_the_picture_pulls_at_pose_and_expression(capture: Capture, learned: Tex
     assert bool(change.grad[:6].all())
 
 
+def test_what_frames_changes_have_in_common_becomes_a_habit(capture: Capture) -> None:
+    """Changes that follow pose and expression are known of a frame that had none; others are not."""
+    habits, performance = Habits.of(capture.performance.weights), capture.performance
+    tracked = [Moment.tracked(performance, index) for index in range(len(performance))]
+    causes = torch.stack([habits.causes(moment) for moment in tracked])
+    random = torch.Generator().manual_seed(0)
+    follows = torch.randn(causes.shape[1], 64, generator=random) / causes.abs().amax(0)[:, None].clamp(min=0.1)
+    changes = 0.3 * causes @ follows
+    assert torch.equal(habits.moment(performance, 9).head, tracked[9].head)
+    habits.absorb(changes[:9], tracked[:9])
+    wanted = tracked[9].changed(changes[9] * DEVIATIONS)
+    for name in ("head", "place", "torso", "weights"):
+        found, right, before = (getattr(each, name) for each in (habits.moment(performance, 9), wanted, tracked[9]))
+        assert float((found - right).norm()) < 0.5 * float((before - right).norm()), name
+
+
 def test_interrupted_learning_ends_in_the_same_avatar(
     capture: Capture, learned: TextureAvatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("avatars.neural.learning.SAVE_EVERY", 5)
 
     def killed(done: int, total: int, quality: float) -> None:
-        if done == 7:
+        if done == 12:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         trained([capture], tmp_path, preset=SHORT, held_out=HELD_OUT, progress=killed)
     steps: list[int] = []
     again = trained([capture], tmp_path, preset=SHORT, held_out=HELD_OUT, progress=lambda done, *_: steps.append(done))
-    assert steps[0] == 6
+    assert steps[0] == 11
     torch.testing.assert_close(again.features, learned.features, atol=1e-5, rtol=0)
     for name, weights in again.decoder.state_dict().items():
         torch.testing.assert_close(weights, learned.decoder.state_dict()[name], atol=1e-5, rtol=0)
