@@ -24,8 +24,10 @@ HABIT_RATES = {"pose": 2e-4, "torso": 2e-3}
 """Step sizes of Adam at the start, for what is learned of them."""
 DEVIATIONS = torch.tensor([0.02] * 3 + [0.002] * 3 + [0.03] * 3 + [0.01] * 3 + [0.1] * EXPRESSIONS)
 """By how much tracking may be off in a frame: rotation, translation, those of the torso, weights; radians, metres."""
+PLACES = 12
+"""Of those, numbers that say where head and torso are."""
 FARTHEST_LACK = 2.5
-"""Of those deviations, how much a pose and an expression tell of at most."""
+"""Deviations; how much a pose and an expression tell of at most."""
 STEADINESS = 1.0
 """Frames that say that tracking lacks nothing, when what it lacks is told from pose and expression."""
 FRAME_RATE = 0.15
@@ -42,14 +44,15 @@ class Habits:
             coordinates.
         pose: of (1, rotation, translation) → what tracking lacks of rotation and translation.
         torso: of (rotation, translation) of the head → rotation and translation of the torso.
-        lack: of `causes` → what else tracking lacks, as `Moment.changed` takes it, in DEVIATIONS; empty: nothing.
+        lack: of `causes` → what else tracking lacks of rotation and translation, of the head and of the torso, in
+            DEVIATIONS; empty: nothing. Weights keep what they say, so that eyes that should shut do.
     """
 
     mean: Float[Tensor, " 52"]
     moods: Float[Tensor, "mood 52"]
     pose: Float[Tensor, "7 6"]
     torso: Float[Tensor, "6 6"]
-    lack: Float[Tensor, "cause 64"] = field(default_factory=lambda: torch.zeros(0, len(DEVIATIONS)))
+    lack: Float[Tensor, "cause 12"] = field(default_factory=lambda: torch.zeros(0, PLACES))
 
     @classmethod
     def of(cls, weights: Float[np.ndarray, "frame 52"]) -> Habits:
@@ -68,15 +71,16 @@ class Habits:
         return torch.cat([torch.ones(1), tracked.head, tracked.place, self.coordinates(tracked.weights)])
 
     def absorb(self, changes: Float[Tensor, "frame 64"], tracked: Sequence[Moment]) -> None:
-        """Learn from what was changed in frames (in DEVIATIONS) what tracking lacks: the part that their poses and
-        expressions explain, by least squares."""
+        """Learn from what was changed in frames (in DEVIATIONS) what tracking lacks of where head and torso are: the
+        part that poses and expressions explain, by least squares."""
         causes = torch.stack([self.causes(moment) for moment in tracked])
         spread = causes.std(0, correction=0).clamp(min=1e-6)
         spread[0] = 1
         scaled = causes / spread
         steady = STEADINESS * torch.eye(len(spread))
         steady[0, 0] = 0
-        self.lack = torch.linalg.solve(scaled.T @ scaled + steady, scaled.T @ changes) / spread[:, None]
+        explained = torch.linalg.solve(scaled.T @ scaled + steady, scaled.T @ changes[:, :PLACES])
+        self.lack = explained / spread[:, None]
 
     def moment(self, performance: Performance, index: int) -> Moment:
         """A frame of a performance, as this person does it."""
@@ -87,7 +91,7 @@ class Habits:
         if not len(self.lack):
             return done
         lack = (self.causes(moment) @ self.lack).clamp(-FARTHEST_LACK, FARTHEST_LACK)
-        return done.changed(lack * DEVIATIONS)
+        return done.changed(torch.nn.functional.pad(lack, (0, EXPRESSIONS)) * DEVIATIONS)
 
 
 def frame_changes(frames: int) -> torch.nn.Embedding:
