@@ -223,6 +223,14 @@ def test_texture_avatars_are_trained_and_rendered(
     assert "of the kind texture" in done.output
 
 
+def test_an_avatar_of_an_unknown_kind_is_named(motion: Path, tmp_path: Path) -> None:
+    (tmp_path / "avatar.json").write_text('{"kind": "clay"}')
+    done = run("render", tmp_path, motion, "-o", tmp_path / "out.mp4")
+    assert done.exit_code == 1
+    assert "of the kind clay, which this version does not know" in done.output
+    assert not (tmp_path / "out.mp4").exists()
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".spz"])
 def test_splats_are_exported(folder: Path, tmp_path: Path, suffix: str) -> None:
     output = tmp_path / f"ada{suffix}"

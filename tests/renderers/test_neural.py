@@ -29,7 +29,7 @@ def taught(net: UNet, seen: torch.Tensor, wanted: torch.Tensor, tokens: torch.Te
         error = (net(seen, tokens) - wanted).abs().mean()
         error.backward()
         adam.step()
-        errors.append(float(error))
+        errors.append(float(error.detach()))
     return errors[-1] / errors[0]
 
 
@@ -61,10 +61,10 @@ def test_pictures_that_move_by_whole_cells_are_made_alike() -> None:
 
 def test_tokens_tell_one_picture_from_another() -> None:
     """The same is drawn for both; only tokens say which is wanted."""
-    torch.manual_seed(1)
-    seen, wanted = torch.rand(1, 16, 16, 3).expand(2, -1, -1, -1), torch.rand(2, 1, 1, 3).expand(-1, 16, 16, -1)
+    seen = torch.linspace(0, 1, 192).view(1, 8, 8, 3).expand(2, -1, -1, -1)
+    wanted = torch.tensor([0.2, 0.8]).view(2, 1, 1, 1).expand(-1, 8, 8, 3)
     assert taught(network(3, 3, tokens=2), seen, wanted, torch.eye(2)) < 0.2
-    assert taught(network(3, 3), seen, wanted) > 0.4
+    assert taught(network(3, 3), seen, wanted) > 0.55
 
 
 def test_what_lies_about_a_mesh_is_learned_and_moves_it() -> None:
