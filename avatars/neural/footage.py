@@ -81,6 +81,11 @@ class Footage:
         """Of the expression, in all frames."""
         return np.concatenate([capture.performance.weights for capture in self.captures])
 
+    def tracked(self, frames: Int[np.ndarray, " some"]) -> list[Moment]:
+        """Frames as tracked, without any habit."""
+        shots = (self[int(frame)] for frame in frames)
+        return [Moment.tracked(shot.capture.performance, shot.frame) for shot in shots]
+
     def of_first(self, frames: Int[np.ndarray, " some"]) -> Int[np.ndarray, " fewer"]:
         """Those frames that are the first clip's."""
         return frames[frames < self.starts[1]]

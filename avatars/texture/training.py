@@ -13,7 +13,6 @@ from torch import Tensor
 
 from avatars.capture import Capture
 from avatars.neural.cloth import cloth_below
-from avatars.neural.driving import Moment
 from avatars.neural.footage import Footage, Shot
 from avatars.neural.habits import DEVIATIONS, FRAME_RATE, HABIT_RATES, Habits, frame_changes
 from avatars.neural.learning import (
@@ -150,9 +149,7 @@ class Training:
     def finished(self) -> TextureAvatar:
         """What was learned; what frames' changes have in common becomes a habit, so that other frames have it, too."""
         self.avatar.features = self._texture()
-        shots = [self.footage[int(index)] for index in self.learned]
-        tracked = [Moment.tracked(shot.capture.performance, shot.frame) for shot in shots]
-        self.avatar.habits.absorb(self.frames.weight[self.learned], tracked)
+        self.avatar.habits.absorb(self.frames.weight[self.learned], self.footage.tracked(self.learned))
         self.avatar.decoder.requires_grad_(False)
         for tensor in (*self.avatar.habits.tensors().values(), *self.avatar.looks.tensors().values()):
             tensor.requires_grad_(False)
