@@ -147,9 +147,11 @@ class Training:
 
     @torch.no_grad()
     def finished(self) -> GaussianAvatar:
-        """What was learned, and where nothing was seen what is nearest."""
+        """What was learned, and where nothing was seen what is nearest; what frames' changes have in common becomes a
+        habit, so that other frames have it, too."""
         own = Gaussians(**{name: tensor.detach().clone() for name, tensor in self.avatar.gaussians.tensors().items()})
         avatar = replace(self.avatar, gaussians=own)
+        avatar.habits.absorb(self.frames.weight[self.learned].detach(), self.footage.tracked(self.learned))
         rest = Moment.rest()
         places = torch.cat([avatar.shaped(rest)[0], SIDEDNESS * avatar.facing(rest)], 1)
         enough = self.seen > LEAST_SEEN * self.seen.quantile(0.9)

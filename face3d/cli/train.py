@@ -51,6 +51,7 @@ def perception(
     preset: Annotated[str, typer.Option(help="cpu, cpu-small or gpu.")] = "cpu",
     steps: Steps = None,
     seed: Seed = 0,
+    start: Annotated[Path | None, typer.Option(help="A taught .safetensors to begin with.", show_default=False)] = None,
 ) -> None:
     """Teach the network that finds landmarks, pose and classes of pixels; can be killed and started again at any time.
 
@@ -59,7 +60,7 @@ def perception(
     with one_sentence_errors():
         from face3d.perception.network.training import PRESETS, lesson
 
-        _taught(output, lesson(_chosen(PRESETS, preset), seed), steps)
+        _taught(output, lesson(_chosen(PRESETS, preset), seed, start), steps)
 
 
 @train.command()

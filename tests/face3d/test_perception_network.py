@@ -14,7 +14,16 @@ from typer.testing import CliRunner
 from face3d.cli import app
 from face3d.errors import Face3DError
 from face3d.perception.network import FaceReader
-from face3d.perception.network.architecture import EXPRESSIONS, IDENTITIES, LANDMARKS, SIZES, FaceNetwork, Sight, Size
+from face3d.perception.network.architecture import (
+    EXPRESSIONS,
+    IDENTITIES,
+    LANDMARKS,
+    SIZES,
+    FaceNetwork,
+    Sight,
+    Size,
+    normalised,
+)
 from face3d.perception.network.crop import Crop
 from face3d.perception.network.examples import (
     PASSES,
@@ -225,6 +234,40 @@ def test_a_lesson_made_longer_goes_on_at_the_highest_rate(tmp_path: Path, monkey
     assert told == [3]
     rates = [rate_of_learning(longer, step) / longer.rate for step in (299, 2000, 2250, 2625, 2999)]
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.5, 0.02])
+
+
+def test_a_lesson_begins_with_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "tiny", TINY)
+    torch.manual_seed(5)
+    known = FaceNetwork(TINY).half().float()
+    save_network(known, "tiny", tmp_path / "known.safetensors", {})
+    preset = Preset("tiny", steps=2, batch=2, rate=1e-3, block=8, workers=0, kept_every=1)
+    begun = lesson(preset, 3, tmp_path / "known.safetensors").network()
+    for mine, theirs in zip(begun.parameters(), known.parameters(), strict=True):
+        assert torch.equal(mine, theirs) and mine.requires_grad
+
+
+def test_expression_is_told_from_where_landmarks_are() -> None:
+    """Wherever and however large the same face is in the crop, it is the same for the heads."""
+    places = torch.rand(2, LANDMARKS, 2)
+    moved = 0.6 * places + torch.tensor([0.1, 0.2])
+    assert torch.allclose(normalised(places), normalised(moved), atol=1e-5)
+    assert not torch.allclose(normalised(places[:1]), normalised(places[1:]), atol=0.1)
+
+
+def test_what_varies_least_counts_as_much_as_what_varies_most() -> None:
+    """A mouth that opens is a small part of how landmarks vary, and one of the heads' inputs all the same."""
+    random = torch.Generator().manual_seed(0)
+    turned, opened = torch.randn(400, 1, 1, generator=random), 0.05 * torch.randn(400, 1, 1, generator=random)
+    face, turn, mouth = (torch.rand(1, LANDMARKS, 2, generator=random) for _ in range(3))
+    mouth[:, 20:] = 0
+    landmarks = face + turned * turn + opened * mouth
+    network = FaceNetwork(TINY)
+    network.whiten(landmarks)
+    shapes = (normalised(landmarks) - network.usual) @ network.whitening
+    best = max(abs(float(torch.corrcoef(torch.stack([each, opened.flatten()]))[0, 1])) for each in shapes.T[:5])
+    assert best > 0.9
+    assert shapes.std(0).max() < 1.01
 
 
 def test_network_learns_one_batch(batch: Batch) -> None:

@@ -4,7 +4,8 @@ A convolutional pyramid looks at a crop. Tokens, one a class of pixel and one ea
 read its coarsest level through a small transformer (as FaceXFormer and SegFace do); a pixel is of the class whose token
 is most like its features. Dense landmarks are expectations over their own maps (integral regression, Sun et al. 2018),
 refined from the features where each map looks; these features also say how far off the landmark may be (Gaussian
-deviation, as in Wood et al. 2022) and whether it is seen.
+deviation, as in Wood et al. 2022) and whether it is seen. Identity and expression are told from where the landmarks
+are, along principal directions each in its own deviation, beside their tokens and the coarsest features.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ LANDMARKS = 494
 IDENTITIES, EXPRESSIONS = 48, 52
 """Leading directions of the population, in units of its deviation; ARKit's shapes."""
 TOKENS = (*CLASSES, "pose", "identity", "expression")
+SHAPES, LEAST_SHAPE = 160, 0.02
+"""Principal directions of where landmarks are, and a deviation that is added to theirs, in spreads of a face."""
 NARROWEST, WIDEST = -6.5, 0.0
 """Natural logarithms of the least and the greatest deviation of a landmark, in sides of the crop."""
 
@@ -94,8 +97,10 @@ class FaceNetwork(nn.Module):
         self.seen_there = nn.Linear(3 * w, 4)
         self.offsets = nn.Linear(4 * w, 4 * LANDMARKS)
         self.pose = nn.Linear(4 * w, 6)
-        self.identity = nn.Linear(4 * w, 2 * IDENTITIES)
-        self.expression = nn.Linear(4 * w, 2 * EXPRESSIONS)
+        self.register_buffer("usual", torch.zeros(2 * LANDMARKS))
+        self.register_buffer("whitening", torch.zeros(2 * LANDMARKS, SHAPES))
+        self.identity = _Head(SHAPES + widths[-1] + 4 * w, 2 * IDENTITIES)
+        self.expression = _Head(SHAPES + widths[-1] + 4 * w, 2 * EXPRESSIONS)
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.offsets.bias)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -117,7 +122,12 @@ class FaceNetwork(nn.Module):
         landmarks, log_deviation, visible = self._landmarks(eighth, pose)
         named = self.class_features(tokens[:, : len(CLASSES)])
         classes = torch.einsum("btc,bchw->bthw", named, merged) + self.class_bias[:, None, None]
-        who, how = self.identity(identity).unflatten(1, (2, -1)), self.expression(expression).unflatten(1, (2, -1))
+        shape = (normalised(landmarks.detach()) - self.usual) @ self.whitening
+        whole = torch.cat([shape, features[-1].mean((2, 3))], 1)
+        who, how = (
+            head(torch.cat([whole, token], 1)).unflatten(1, (2, -1))
+            for head, token in ((self.identity, identity), (self.expression, expression))
+        )
         return Sight(
             landmarks=landmarks,
             log_deviation=log_deviation,
@@ -126,9 +136,18 @@ class FaceNetwork(nn.Module):
             rotation=rotation_of(self.pose(pose)),
             identity=who[:, 0],
             identity_log_deviation=who[:, 1].clamp(-4, 2),
-            expression=how[:, 0].sigmoid(),
+            expression=how[:, 0],
             expression_log_deviation=how[:, 1].clamp(-5, 1),
         )
+
+    def whiten(self, landmarks: Float[Tensor, "face landmark 2"]) -> None:
+        """Tell how landmarks of faces lie: what varies least (a pout, a hundredth of a turned head) the heads could not
+        find by themselves."""
+        shapes = normalised(landmarks)
+        self.usual = shapes.mean(0)
+        _, deviations, directions = torch.linalg.svd(shapes - self.usual, full_matrices=False)
+        deviations = deviations[:SHAPES] / len(shapes) ** 0.5 + LEAST_SHAPE
+        self.whitening = directions[:SHAPES].T / deviations
 
     def _landmarks(
         self, features: Float[Tensor, "batch channel row column"], whole: Float[Tensor, "batch token"]
@@ -153,6 +172,17 @@ def rotation_of(columns: Float[Tensor, "batch 6"]) -> Float[Tensor, "batch 3 3"]
     first = functional.normalize(a, dim=-1)
     second = functional.normalize(b - (first * b).sum(-1, keepdim=True) * first, dim=-1)
     return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
+
+
+def normalised(landmarks: Float[Tensor, "batch landmark 2"]) -> Float[Tensor, "batch _coordinate"]:
+    """About their middle, in their spread."""
+    centred = landmarks - landmarks.mean(1, keepdim=True)
+    return (centred / centred.square().mean((1, 2), keepdim=True).sqrt().clamp(min=1e-6)).flatten(1)
+
+
+class _Head(nn.Sequential):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(nn.Linear(before, 256), nn.ReLU(inplace=True), nn.Linear(256, after))
 
 
 class _Convolution(nn.Sequential):

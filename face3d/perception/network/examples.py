@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from face3d.perception.network.architecture import IDENTITIES
 from face3d.perception.network.crop import Crop, about
 from face3d.synth.anatomy import anatomy
+from face3d.synth.camera import view
 from face3d.synth.classes import MIRRORED
 from face3d.synth.faults import with_faults
-from face3d.synth.people import TOGETHER, population
+from face3d.synth.people import TOGETHER, person, population
 from face3d.synth.photo import SyntheticPhoto, synthetic_photo
 from morphable import ARKIT_NAMES
 
@@ -28,6 +29,8 @@ BLOCKS_PLANNED = 1000
 """Blocks whose photos one set of worker processes makes."""
 PASSES = 6
 """How often each rendered photo is seen."""
+TURN = 0.2
+"""Deviation of how crops are turned, radians."""
 UNKNOWN = 255
 """Class of pixels beyond the rendered photo."""
 
@@ -148,6 +151,18 @@ def rendered_blocks(
             yield [photo for group in itertools.islice(photos, groups) for photo in group]
 
 
+def landmarks_of_people(seed: int, count: int) -> Float[Tensor, "face landmark 2"]:
+    """Where people's landmarks are in pictures of the seed that nobody draws, turned as crops are."""
+    found = []
+    for index in range(count):
+        random, who = np.random.default_rng([seed, index, 13]), person(seed, index)
+        points = anatomy().landmarks(who.vertices)
+        camera = view(random, who, points, RENDER_SIZE).camera
+        crop = Crop(0.0, 0.0, RENDER_SIZE, random.normal(0, TURN))
+        found.append(crop.into(camera.project(torch.from_numpy(points)).numpy()))
+    return torch.from_numpy(np.stack(found)).float()
+
+
 def seen(photo: Rendered, random: np.random.Generator, side: int, jitter: float = 1.0) -> Rendered:
     """A rendered photo as a crop, by chance turned, shifted and mirrored, with a camera's faults.
 
@@ -161,7 +176,7 @@ def seen(photo: Rendered, random: np.random.Generator, side: int, jitter: float 
     shift = random.normal(0, 0.07 * jitter * extent, 2)
     scale = np.exp(random.normal(0, 0.13 * jitter))
     centred = about((*(low + shift), *(high + shift)))
-    crop = Crop(centred.x, centred.y, centred.extent * scale, random.normal(0, 0.2 * jitter))
+    crop = Crop(centred.x, centred.y, centred.extent * scale, random.normal(0, TURN * jitter))
     pixels = with_faults(random, np.ascontiguousarray(crop.cut(photo["linear"].astype(np.float32), side)))
     classes = _nearest(crop, photo["classes"], side // 2)
     result = {

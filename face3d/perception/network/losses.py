@@ -15,8 +15,8 @@ SHARES = {
     "classes": 1.0,
     "overlap": 1.0,
     "pose": 2.0,
-    "identity": 0.2,
-    "expression": 0.2,
+    "identity": 1.0,
+    "expression": 2.0,
 }
 """Weights of the terms."""
 BETA = 0.5

@@ -134,6 +134,6 @@ def _in_image(sight: Sight, crop: Crop) -> FaceReading:
         rotation=crop.rotation().T @ sight.rotation[0].numpy(),
         identity=mean + directions @ (deviations * sight.identity[0].numpy()),
         identity_deviation=sight.identity_log_deviation[0].exp().numpy(),
-        expression=sight.expression[0].numpy(),
+        expression=sight.expression[0].clamp(0, 1).numpy(),
         expression_deviation=sight.expression_log_deviation[0].exp().numpy(),
     )

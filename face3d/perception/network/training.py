@@ -7,10 +7,13 @@ from pathlib import Path
 from torch import nn
 
 from face3d.perception.network.architecture import SIZES, FaceNetwork
-from face3d.perception.network.examples import Batch, Stream
+from face3d.perception.network.examples import Batch, Stream, landmarks_of_people
 from face3d.perception.network.losses import SHARES, losses
-from face3d.perception.network.weights import save_network
+from face3d.perception.network.weights import load_network, save_network
 from face3d.perception.teaching import Lesson
+
+PEOPLE = 2000
+"""Whose landmarks say how landmarks lie."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,19 @@ PRESETS = {
 }
 
 
-def lesson(preset: Preset, seed: int) -> Lesson[Batch]:
+def lesson(preset: Preset, seed: int, start: Path | None = None) -> Lesson[Batch]:
+    """
+    Args:
+        start: a network of the preset's size to begin with; else weights are drawn from the seed.
+    """
     size = SIZES[preset.size]
+
+    def first() -> nn.Module:
+        if start is not None:
+            return load_network(start).requires_grad_(True)
+        network = FaceNetwork(size)
+        network.whiten(landmarks_of_people(seed, PEOPLE))
+        return network
 
     def batches(step: int, rank: int, world: int) -> Iterator[Batch]:
         return Stream(seed, preset.batch, size.side, preset.block, preset.workers, rank, world).batches(step)
@@ -52,9 +66,10 @@ def lesson(preset: Preset, seed: int) -> Lesson[Batch]:
         save_network(network, preset.size, path, notes)
 
     return Lesson(
-        setting={"preset": {k: v for k, v in asdict(preset).items() if k != "steps"}, "seed": seed},
+        setting={"preset": {k: v for k, v in asdict(preset).items() if k != "steps"}, "seed": seed}
+        | ({"start": str(start)} if start else {}),
         seed=seed,
-        network=lambda: FaceNetwork(size),
+        network=first,
         batches=batches,
         losses=losses,
         shares=SHARES,
