@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter, label
 from torch import Tensor
 
 import morphable
@@ -75,6 +75,8 @@ LIGHT_MARGIN = 1.4
 """That crop's side over the face's."""
 THING_EDGE = 0.015
 """Width of the edge of what is before the face, over that crop's side."""
+ISLAND = 0.02
+"""Share of that crop below which what shows within a thing is taken for it, too."""
 OWN_SIZE = 1024
 """Pixels a side of the model's own skin, at most: it has no finer detail."""
 UNWRAP_SIZE = 1280
@@ -321,8 +323,10 @@ def _shows(subject: Subject, window: Window, classes: Sequence[int]) -> Bool[np.
 
 
 def _grown(things: Bool[np.ndarray, "size size"]) -> Bool[np.ndarray, "size size"]:
-    """With what is at their edges, where pixels show some of both."""
-    return binary_dilation(things, iterations=max(1, round(THING_EDGE * len(things))))
+    """With what is at their edges, where pixels show some of both, and the islands within them."""
+    grown = binary_dilation(things, iterations=max(1, round(THING_EDGE * len(things))))
+    parts, _ = label(~grown)
+    return grown | (np.bincount(parts.ravel())[parts] < ISLAND * grown.size)
 
 
 def _most_frontal(states: Sequence[State]) -> int:
@@ -378,8 +382,8 @@ def _fit_appearance(subject: Subject, state: State) -> _Appearance:
     photo, normals = window.pixels(subject.photo.pixels), result.normals[0]
     radiance = srgb_to_linear(photo)
     own_hair = seen(model.regions["scalp"]) & torch.from_numpy(_shows(subject, window, (INDEX["hair"],)))
-    bare = own_hair | ~torch.from_numpy(_grown(_shows(subject, window, COVERING)))
-    head = bare * shown(radiance, normals, skin & bare, core & skin & bare, brows, subject.greyscale)
+    things = torch.from_numpy(_grown(_shows(subject, window, COVERING))) & ~own_hair
+    head = shown(radiance, normals, skin, core & skin, brows, things, subject.greyscale)
     chosen = skin & (head > 0.5) & (photo.amax(-1) < 0.97) & (photo.amax(-1) > 0.02)
     if chosen.sum() < 50:
         chosen = skin

@@ -170,7 +170,8 @@ class Training:
         self._prune()
 
     def finished(self) -> RadianceAvatar:
-        """What was learned."""
+        """What was learned; what frames' changes have in common becomes a habit, so that other frames have it, too."""
+        self.avatar.habits.absorb(self.frames.weight[self.learned].detach(), self.footage.tracked(self.learned))
         for part in (self.avatar.field, self.avatar.habits, self.avatar.looks):
             for tensor in part.tensors().values():
                 tensor.requires_grad_(False)

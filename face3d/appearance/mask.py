@@ -47,6 +47,7 @@ def shown(
     skin: Bool[Tensor, "size size"],
     core: Bool[Tensor, "size size"],
     brows: Bool[Tensor, "size size"],
+    things: Bool[Tensor, "size size"],
     greyscale: bool,
 ) -> Float[Tensor, "size size"]:
     """From 0 to 1, how likely each pixel of a picture of a face shows it; near the skin, as the skin's pixels do.
@@ -58,29 +59,31 @@ def shown(
         core: the part of it that things hide most seldom.
         brows: where its brows are. They look like hair, whose end may be just above them: they are seen where skin
             beside them is.
+        things: what is known to be before it.
         greyscale: the photo has no colour.
     """
+    skin, core = skin & ~things, core & ~things
     known = skin & (radiance.amax(-1) < BRIGHTEST) & (radiance.amin(-1) > DARKEST)
     axes = torch.tensor(OPPONENTS[:1] if greyscale else OPPONENTS)
-    least, most, things = (torch.tensor(each[: len(axes)]) for each in (LEAST_SPREAD, MOST_SPREAD, THINGS))
+    least, most, extent = (torch.tensor(each[: len(axes)]) for each in (LEAST_SPREAD, MOST_SPREAD, THINGS))
     guide = linear_to_srgb(radiance.clamp(0, 1)).numpy()
     result = core.float()
     for _ in range(ROUNDS):
         used = known & (result > 0.5)
         if used.sum() < LEAST_SKIN:
-            return torch.ones_like(result)
+            return (~things).float()
         albedo, light = separate_skin_and_light(radiance[used], normals[used], greyscale)
         expected = (albedo * shading(normals, light)).clamp(min=DARKEST)
         away = (radiance.clamp(min=DARKEST) / expected).log() @ axes.mT
         away = away - away[used].median(0).values
         spread = (1.4826 * away[used].abs().median(0).values).maximum(least).minimum(most)
         of_skin = -0.5 * (away / spread).square().sum(-1) - (spread * np.sqrt(2 * np.pi)).log().sum()
-        odds = of_skin + things.log().sum() + np.log(COMMON / (1 - COMMON))
+        odds = of_skin + extent.log().sum() + np.log(COMMON / (1 - COMMON))
         odds = _smoothed(odds.clamp(-SURE, SURE), skin, guide)
         for _ in range(PASSES):
             result = (odds + AGREEING * _smoothed(2 * result - 1, skin, guide)).sigmoid()
-    result = _without_small_parts(result.minimum(odds.sigmoid()), skin)
-    return torch.where(brows, result.maximum(_beside(result * skin)), result)
+    result = _without_small_parts(result.minimum(odds.sigmoid()), skin, things)
+    return torch.where(brows, result.maximum(_beside(result * skin)), result) * ~things
 
 
 def _smoothed(
@@ -99,13 +102,15 @@ def _beside(values: Float[Tensor, "size size"]) -> Float[Tensor, "size size"]:
 
 
 def _without_small_parts(
-    result: Float[Tensor, "size size"], skin: Bool[Tensor, "size size"]
+    result: Float[Tensor, "size size"], skin: Bool[Tensor, "size size"], things: Bool[Tensor, "size size"]
 ) -> Float[Tensor, "size size"]:
-    """1 where what hides the skin is too small to be a thing; what is large, a pixel larger."""
-    hidden = (result < 0.5).numpy()
+    """1 where what hides the skin is too small to be a thing, and not beside a known one; what is large, a pixel
+    larger."""
+    hidden = (result < 0.5).numpy() & ~things.numpy()
     _, parts = cv2.connectedComponents(hidden.astype(np.uint8))
     of_skin = np.bincount(parts[skin.numpy()], minlength=parts.max() + 1)
     large = of_skin > LEAST_PART * int(skin.sum())
+    large[np.unique(parts[cv2.dilate(things.numpy().astype(np.uint8), np.ones((3, 3), np.uint8)) > 0])] = True
     large[0] = False
     grown = cv2.erode(result.numpy(), np.ones((3, 3), np.uint8))
     around = cv2.dilate(large[parts].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0

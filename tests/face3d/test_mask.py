@@ -45,7 +45,7 @@ def middle(there: Tensor) -> Tensor:
 @pytest.mark.parametrize("grey", [False, True])
 def test_all_of_a_bare_face_is_shown(grey: bool) -> None:
     radiance, normals, there = picture(grey)
-    assert (shown(radiance, normals, there, middle(there), NONE, grey)[there] > 0.5).float().mean() > 0.99
+    assert (shown(radiance, normals, there, middle(there), NONE, NONE, grey)[there] > 0.5).float().mean() > 0.99
 
 
 @pytest.mark.parametrize("colour", [(0.02, 0.02, 0.02), (0.02, 0.2, 0.16), (0.6, 0.6, 0.62)])
@@ -54,7 +54,7 @@ def test_a_thing_before_a_third_of_the_face_is_found(colour: tuple[float, float,
     thing = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     thing[76:, 10:110] = True
     radiance[thing] = torch.tensor(colour)
-    hidden = (shown(radiance, normals, there, middle(there), NONE, False) < 0.5) & there
+    hidden = (shown(radiance, normals, there, middle(there), NONE, NONE, False) < 0.5) & there
     wanted = thing & there
     assert 0.2 < wanted.sum() / there.sum() < 0.45
     assert (hidden & wanted).sum() / (hidden | wanted).sum() > 0.85
@@ -67,22 +67,33 @@ def test_a_brow_below_a_fringe_is_shown_unless_the_fringe_goes_on_below_it(below
     brow[40:44, 35:60] = True
     radiance[: 40 + below, 25:70] = torch.tensor([0.03, 0.02, 0.015])
     radiance[brow] = torch.tensor([0.03, 0.02, 0.015])
-    found = shown(radiance, normals, there & ~brow, middle(there), brow, False)[brow] > 0.5
+    found = shown(radiance, normals, there & ~brow, middle(there), brow, NONE, False)[brow] > 0.5
     assert found.float().mean() == (0 if below else 1)
+
+
+def test_what_is_beside_a_known_thing_goes_with_it() -> None:
+    radiance, normals, there = picture(False)
+    radiance[60:66, 60:80] = 0.02
+    known = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    known[58:68, 64:80] = True
+    found = shown(radiance, normals, there, middle(there), NONE, known, False)
+    assert (found[known] == 0).all() and found[61:65, 60:64].mean() < 0.5
+    far = shown(radiance, normals, there, middle(there), NONE, known.roll(40, 0), False)
+    assert (far[60:66, 60:80] > 0.5).all()
 
 
 def test_a_mole_is_skin() -> None:
     radiance, normals, there = picture(False)
     radiance[60:66, 60:66] = 0.02
-    assert (shown(radiance, normals, there, middle(there), NONE, False) > 0.5).all()
+    assert (shown(radiance, normals, there, middle(there), NONE, NONE, False) > 0.5).all()
 
 
 def test_too_little_skin_says_nothing() -> None:
     radiance, normals, there = picture(False)
     few = torch.zeros_like(there)
     few[60:66, 60:66] = True
-    assert (shown(radiance, normals, few, few, NONE, False) == 1).all()
-    assert (shown(torch.zeros_like(radiance), normals, there, middle(there), NONE, False) == 1).all()
+    assert (shown(radiance, normals, few, few, NONE, NONE, False) == 1).all()
+    assert (shown(torch.zeros_like(radiance), normals, there, middle(there), NONE, NONE, False) == 1).all()
 
 
 def test_an_image_over_one_square_as_another_sees_it() -> None:
