@@ -324,7 +324,7 @@ def test_masks_that_are_missing_are_made(flame: Flame, truth: Truth, tmp_path: P
 
 DAMAGES: list[tuple[Callable[[Path, dict], object], str]] = [
     (lambda folder, told: told["frames"][0].update(file_path="../../secret.png"), "leads away from"),
-    (lambda folder, told: told["frames"][0].update(flame_param_path="/etc/passwd"), "leads out of"),
+    (lambda folder, told: told["frames"][0].update(flame_param_path="/etc/passwd"), "leads away from"),
     (lambda folder, told: told["frames"][0].pop("transform_matrix"), "does not list"),
     (lambda folder, told: told["frames"][0].update(transform_matrix=[[1, 2], [3]]), "does not list"),
     (lambda folder, told: told["frames"][0].update(timestep_index=None), "does not list"),
